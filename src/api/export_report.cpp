@@ -1,0 +1,47 @@
+#include "api/export_report.h"
+
+#include <unordered_map>
+
+namespace lathe::api {
+namespace {
+
+/// All weights, and the bytes that stand for them, of the whole checkpoint.
+double bits_per_weight(const exporting::CheckpointPlan& plan) {
+  std::unordered_map<std::string_view, const exporting::PlannedLayer*> quantized;
+  double weights = 0;
+  for (const exporting::PlannedLayer& layer : plan.layers()) {
+    weights += static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
+    quantized[layer.scheme.path] = &layer;
+  }
+  for (const io::PlannedTensor& tensor : plan.layout().tensors) {
+    const std::string_view module = std::string_view(tensor.name).substr(0, tensor.name.rfind('.'));
+    if (!quantized.contains(module)) weights += static_cast<double>(tensor.bytes / dtype_size(tensor.dtype));
+  }
+  return weights == 0 ? 0 : 8.0 * static_cast<double>(plan.layout().total_bytes) / weights;
+}
+
+}  // namespace
+
+double bits_per_quantized_weight(const exporting::CheckpointPlan& plan) {
+  double weights = 0;
+  double bits = 0;
+  for (const exporting::PlannedLayer& layer : plan.layers()) {
+    const double count = static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
+    weights += count;
+    bits += count * formats::bits_per_weight(layer.scheme.weight);
+  }
+  return weights == 0 ? 0 : bits / weights;
+}
+
+ExportReport export_report(const exporting::CheckpointPlan& plan, const std::string& folder) {
+  using exporting::Fate;
+  const exporting::Books& books = plan.books();
+  return {.folder = folder,
+          .quantized_tensors = books.total(Fate::kQuantized).tensors,
+          .copied_tensors = books.total(Fate::kCopied).tensors,
+          .dropped_tensors = books.total(Fate::kDropped).tensors + books.total(Fate::kMerged).tensors,
+          .bytes = static_cast<int64_t>(plan.layout().total_bytes),
+          .bits_per_weight = bits_per_weight(plan)};
+}
+
+}  // namespace lathe::api

@@ -1,0 +1,77 @@
+#include "lathe/inspect.h"
+
+#include <filesystem>
+#include <unordered_map>
+
+#include "formats/format.h"
+#include "frontends/open.h"
+#include "io/gguf_reader.h"
+#include "io/safetensors_reader.h"
+#include "ir/scalar_types.h"
+
+namespace lathe {
+namespace {
+
+int64_t numel_of(const std::vector<int64_t>& shape) {
+  int64_t numel = 1;
+  for (int64_t size : shape) numel *= size;
+  return numel;
+}
+
+void add_gguf_rows(const std::string& path, Inspection& result) {
+  const io::GgufFile file = io::GgufFile::open(path);
+  for (const io::GgufTensorInfo& tensor : file.tensors()) {
+    result.parameters += numel_of(tensor.shape);
+    result.tensors.push_back({tensor.name, std::string(io::ggml_type_name(static_cast<uint32_t>(tensor.type))), tensor.shape,
+                              static_cast<int64_t>(tensor.bytes), ""});
+  }
+}
+
+void add_safetensors_rows(const std::string& path, const frontends::OpenedModel& opened, Inspection& result) {
+  std::unordered_map<std::string, std::string> formats;  // of packed weights
+  std::unordered_map<std::string, bool> auxiliary;       // scales: not weights
+  if (opened.quantization) {
+    for (const frontends::QuantizedLinear& linear : opened.quantization->linears) {
+      formats[linear.path + ".weight"] = formats::format_name(linear.weight_format);
+      for (const std::string& name : linear.tensors) auxiliary[name] = name != linear.path + ".weight";
+    }
+  }
+  const io::SafetensorsCheckpoint checkpoint = io::SafetensorsCheckpoint::open(path);
+  for (const io::TensorEntry& tensor : checkpoint.tensors()) {
+    const auto format = formats.find(tensor.name);
+    const bool packed = format != formats.end();
+    result.tensors.push_back({tensor.name, std::string(dtype_name(tensor.dtype)), tensor.shape,
+                              static_cast<int64_t>(tensor.bytes), packed ? format->second : ""});
+    const auto extra = auxiliary.find(tensor.name);
+    if (extra != auxiliary.end() && extra->second) continue;
+    const ir::ParameterPtr parameter = packed ? opened.model.root->find_parameter(tensor.name) : nullptr;
+    result.parameters += parameter ? parameter->numel() : numel_of(tensor.shape);
+  }
+}
+
+}  // namespace
+
+Inspection inspect(const std::string& path) {
+  const frontends::OpenedModel opened = frontends::open_model(path);
+  Inspection result;
+  const bool gguf = std::filesystem::path(path).extension() == ".gguf";
+  result.kind = gguf ? "GGUF file" : "Hugging Face directory";
+  result.architecture = opened.model.architecture;
+  result.dtype = dtype_torch_name(ir::to_dtype(opened.model.dtype));
+  if (opened.quantization) {
+    result.quant_algo = opened.quantization->quant_algo;
+    result.kv_cache_algo = opened.quantization->kv_cache_quant_algo;
+  }
+  if (gguf) {
+    add_gguf_rows(path, result);
+  } else {
+    add_safetensors_rows(path, opened, result);
+  }
+  for (const Inspection::TensorRow& row : result.tensors) result.bytes += row.bytes;
+  if (result.parameters > 0) {
+    result.bits_per_weight = 8.0 * static_cast<double>(result.bytes) / static_cast<double>(result.parameters);
+  }
+  return result;
+}
+
+}  // namespace lathe

@@ -1,0 +1,79 @@
+#include "api/prepare.h"
+
+#include <fmt/ranges.h>
+
+#include <numeric>
+
+#include "api/config_impl.h"
+#include "base/error.h"
+#include "quantization/shape_problems.h"
+
+namespace lathe::api {
+namespace {
+
+std::vector<std::string> unmatched_warnings(const quantization::QuantizerResolver& resolver,
+                                            const quantization::Conversion& conversion) {
+  std::vector<quantization::QuantizerName> names;
+  for (const quantization::TensorQuantizer* quantizer : conversion.quantizers()) names.push_back({quantizer->name(), ""});
+  std::vector<std::string> warnings;
+  for (size_t entry : resolver.unmatched_entries(names)) {
+    const auto& unmatched = resolver.config().entries[entry];
+    if (unmatched.parent_class) continue;
+    warnings.push_back(fmt::format("the pattern \"{}\" matches no quantizer of this model", unmatched.quantizer_name));
+  }
+  return warnings;
+}
+
+bool anything_enabled(const quantization::Conversion& conversion) {
+  for (const quantization::TensorQuantizer* quantizer : conversion.quantizers()) {
+    if (quantizer->enabled()) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool is_known_algorithm(std::string_view algorithm) { return algorithm == "max" || algorithm == "none"; }
+
+void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,
+             std::vector<std::string>& problems) {
+  if (model.quantization || model.source_quantization) {
+    throw_user("{}: the model is quantized already ({})", model.path,
+               model.quantization ? model.quantization->config_name : model.source_quantization->quant_algo);
+  }
+  const quantization::QuantConfig& parsed = config.impl().config;
+  if (!is_known_algorithm(parsed.algorithm.method)) {
+    problems.push_back(fmt::format("the algorithm \"{}\" of {} is not supported; \"max\" is", parsed.algorithm.method,
+                                   config.name()));
+  }
+  const quantization::QuantizerResolver resolver(parsed);
+  Quantization& made = model.quantization.emplace();
+  made.config_name = config.name();
+  made.algorithm = parsed.algorithm.method;
+  made.options = {.fuse_scales = options.fuse_scales};
+  made.conversion = convert(model.root(), resolver, model.name_groups, problems);
+  made.warnings = unmatched_warnings(resolver, made.conversion);
+  model.interpreter.forget();
+  for (auto& list : {quantization::shape_problems(made.conversion), quantization::mixed_group_problems(made.conversion)}) {
+    problems.insert(problems.end(), list.begin(), list.end());
+  }
+  if (!anything_enabled(made.conversion) && problems.empty()) {
+    problems.push_back(fmt::format("{} quantizes nothing in this model", config.name()));
+  }
+}
+
+void refuse_problems(const std::string& path, const std::vector<std::string>& problems) {
+  if (problems.empty()) return;
+  if (problems.size() == 1) throw_user("{}: {}", path, problems[0]);
+  throw_user("{}: {} problems:\n  {}", path, problems.size(), fmt::join(problems, "\n  "));
+}
+
+quantization::MaxCalibration whole_calibration(const quantization::Conversion& conversion) {
+  std::vector<size_t> groups(conversion.groups.size());
+  std::vector<size_t> attentions(conversion.attentions.size());
+  std::iota(groups.begin(), groups.end(), 0);
+  std::iota(attentions.begin(), attentions.end(), 0);
+  return quantization::MaxCalibration(conversion, std::move(groups), std::move(attentions));
+}
+
+}  // namespace lathe::api

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/model_impl.h"
+#include "lathe/quantize.h"
+#include "quantization/calib/max_calibration.h"
+
+namespace lathe::api {
+
+/// Puts quantizers into the model as the config says. What stands in the way is appended to `problems`; the model is
+/// changed all the same, so that all problems are found.
+void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,
+             std::vector<std::string>& problems);
+
+/// UserError that lists the problems, if there are any.
+void refuse_problems(const std::string& path, const std::vector<std::string>& problems);
+
+/// The whole model as one calibration.
+quantization::MaxCalibration whole_calibration(const quantization::Conversion& conversion);
+
+/// The algorithms that calibrate() knows.
+bool is_known_algorithm(std::string_view algorithm);
+
+}  // namespace lathe::api

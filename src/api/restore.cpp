@@ -1,0 +1,68 @@
+#include <algorithm>
+
+#include "api/model_impl.h"
+#include "base/error.h"
+#include "quantization/kv_cache.h"
+
+namespace lathe::api {
+namespace {
+
+using quantization::QuantizerFormat;
+
+/// The input format of a checkpoint: one static scale, or NVFP4's global scale over dynamic blocks.
+void restore_input(quantization::TensorQuantizer& quantizer, const frontends::QuantizedLinear& linear) {
+  QuantizerFormat format{.format = *linear.input_format, .dynamic = true};
+  if (!linear.input_scale) {
+    quantizer.restore(format, std::nullopt);
+    return;
+  }
+  const formats::ScaleKind kind = format.format.scale;
+  formats::Scales scales = formats::Scales::make(kind, kind == formats::ScaleKind::kFloat32 ? 1 : 0, *linear.input_scale);
+  if (kind == formats::ScaleKind::kFloat32) {
+    format.dynamic = false;
+    scales.values[0] = *linear.input_scale;
+  }
+  quantizer.restore(format, std::move(scales));
+}
+
+std::optional<formats::Format> cache_format(const std::string& algo, const std::string& path) {
+  if (algo.empty()) return std::nullopt;
+  if (algo == "FP8") return formats::kFp8;
+  if (algo == "NVFP4") return formats::kNvfp4;
+  throw_user("{}: kv_cache_quant_algo {} is not supported, only FP8 and NVFP4", path, algo);
+}
+
+void restore_cache(const quantization::QuantizedAttention& attention, const formats::Format& format,
+                   const frontends::QuantizedSource& source) {
+  const auto cache = std::find_if(source.caches.begin(), source.caches.end(),
+                                  [&](const auto& candidate) { return candidate.path == attention.path; });
+  const bool known = cache != source.caches.end();
+  const float key = known ? cache->k_scale.value_or(1.0f) : 1.0f;
+  const float value = known ? cache->v_scale.value_or(1.0f) : 1.0f;
+  const QuantizerFormat how{.format = format, .dynamic = format.scale != formats::ScaleKind::kFloat32};
+  attention.key->restore(how, quantization::kv_quantizer_scales(format, key));
+  attention.value->restore(how, quantization::kv_quantizer_scales(format, value));
+}
+
+}  // namespace
+
+Quantization restore_quantizers(ir::Model& model, const frontends::QuantizedSource& source) {
+  quantization::QuantConfig none;
+  none.entries.push_back({.quantizer_name = "*", .enable = false});
+  std::vector<std::string> problems;
+  Quantization result{.config_name = source.quant_algo, .algorithm = "none"};
+  result.conversion = convert(*model.root, quantization::QuantizerResolver(none), {}, problems);
+  check_internal(problems.empty(), "disabled quantizers have problems");
+  for (const frontends::QuantizedLinear& linear : source.linears) {
+    const quantization::QuantizedLayer* layer = result.conversion.find(linear.path);
+    check_internal(layer != nullptr && layer->input != nullptr, "{} is quantized on disk and no Linear", linear.path);
+    if (linear.input_format) restore_input(*layer->input, linear);
+    if (linear.pre_quant_scale) layer->input->set_pre_quant_scale(linear.pre_quant_scale->tensor());
+  }
+  if (const auto format = cache_format(source.kv_cache_quant_algo, model.source)) {
+    for (const auto& attention : result.conversion.attentions) restore_cache(attention, *format, source);
+  }
+  return result;
+}
+
+}  // namespace lathe::api

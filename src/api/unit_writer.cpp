@@ -1,0 +1,68 @@
+#include "api/unit_writer.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace lathe::api {
+
+UnitWriter::UnitWriter(Model::Impl& model, exporting::CheckpointExporter& exporter)
+    : model_(model), exporter_(exporter) {
+  const quantization::Conversion& conversion = model.quantization->conversion;
+  for (size_t i = 0; i < conversion.layers.size(); ++i) {
+    if (conversion.layers[i].weight->enabled()) layer_of_[conversion.layers[i].path + ".weight"] = i;
+  }
+  for (size_t group = 0; group < conversion.groups.size(); ++group) {
+    for (size_t layer : conversion.groups[group]) group_of_[layer] = group;
+  }
+  for (size_t i = 0; i < conversion.attentions.size(); ++i) {
+    const quantization::QuantizedAttention& attention = conversion.attentions[i];
+    if (attention.key->enabled()) attention_of_[attention.key_producer + ".k_scale"] = i;
+  }
+}
+
+std::vector<size_t> UnitWriter::groups_of(const exporting::ExportUnit& unit) const {
+  std::vector<size_t> groups;
+  for (const std::string& name : unit.tensors) {
+    const auto layer = layer_of_.find(name);
+    if (layer == layer_of_.end()) continue;
+    const size_t group = group_of_.at(layer->second);
+    if (std::find(groups.begin(), groups.end(), group) == groups.end()) groups.push_back(group);
+  }
+  return groups;
+}
+
+std::vector<size_t> UnitWriter::attentions_of(const exporting::ExportUnit& unit) const {
+  std::vector<size_t> attentions;
+  for (const std::string& name : unit.tensors) {
+    if (const auto found = attention_of_.find(name); found != attention_of_.end()) attentions.push_back(found->second);
+  }
+  return attentions;
+}
+
+void UnitWriter::write(const exporting::ExportUnit& unit) {
+  const quantization::Conversion& conversion = model_.quantization->conversion;
+  for (const std::string& name : unit.tensors) {
+    if (const auto found = layer_of_.find(name); found != layer_of_.end()) {
+      const quantization::QuantizedLayer& layer = conversion.layers[found->second];
+      exporter_.write_quantized(layer.path, layer.parameter()->tensor(), layer_values(layer));
+      layer.parameter()->release();
+    } else if (const auto attention = attention_of_.find(name); attention != attention_of_.end()) {
+      const quantization::QuantizedAttention& quantized = conversion.attentions[attention->second];
+      exporter_.write_kv({quantized.key_producer, quantized.value_producer, quantized.key->format().format},
+                         kv_values(quantized));
+    } else {
+      write_plain(name);
+    }
+  }
+  exporter_.finish_unit(unit.name);
+}
+
+void UnitWriter::write_plain(const std::string& name) {
+  const ir::ParameterPtr parameter = model_.root().find_parameter(name);
+  if (parameter == nullptr) return;  // a scale that write_quantized or write_kv writes
+  exporter_.write_plain(name, parameter->tensor());
+  parameter->release();
+}
+
+}  // namespace lathe::api

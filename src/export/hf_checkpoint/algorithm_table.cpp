@@ -1,0 +1,167 @@
+#include "export/hf_checkpoint/algorithm_table.h"
+
+#include <algorithm>
+#include <array>
+
+namespace lathe::exporting {
+namespace {
+
+using formats::Format;
+using formats::Packing;
+using formats::ScaleKind;
+
+constexpr std::array kModelopt = {
+    Algorithm{.name = "FP8",
+              .weight = formats::kFp8,
+              .input = formats::kFp8,
+              .weight_dtype = DType::kF8E4M3,
+              .scale_shape = ScaleShape::kScalar,
+              .config_groups = true},
+    Algorithm{.name = "FP8_PER_CHANNEL_PER_TOKEN",
+              .weight = formats::kFp8PerChannel,
+              .input = formats::kFp8PerChannel,
+              .input_dynamic = true,
+              .weight_dtype = DType::kF8E4M3,
+              .scale_shape = ScaleShape::kRows},
+    Algorithm{.name = "fp8_pb_wo",
+              .weight = formats::kFp8Block2d,
+              .weight_dtype = DType::kF8E4M3,
+              .scale_shape = ScaleShape::kBlocks4d},
+    Algorithm{.name = "W8A8_SQ_PER_CHANNEL",
+              .weight = formats::kInt8PerChannel,
+              .input = formats::kInt8PerTensor,
+              .pre_quant_scale = true,
+              .weight_dtype = DType::kI8,
+              .scale_shape = ScaleShape::kRows},
+    Algorithm{.name = "W8A16",
+              .weight = formats::kInt8PerChannel,
+              .weight_dtype = DType::kI8,
+              .scale_shape = ScaleShape::kRows},
+    Algorithm{.name = "W4A16_AWQ",
+              .weight = formats::kInt4Block,
+              .any_group_size = true,
+              .pre_quant_scale = true,
+              .packing = Packing::kNibbleRowPairs,
+              .group_size_key = true,
+              .zero_point_keys = true},
+    Algorithm{.name = "NVFP4",
+              .weight = formats::kNvfp4,
+              .input = formats::kNvfp4,
+              .packing = Packing::kNibbles,
+              .group_size_key = true,
+              .config_groups = true},
+    Algorithm{.name = "NVFP4_AWQ",
+              .weight = formats::kNvfp4,
+              .input = formats::kNvfp4,
+              .pre_quant_scale = true,
+              .packing = Packing::kNibbles,
+              .group_size_key = true,
+              .zero_point_keys = true},
+    Algorithm{.name = "W4A16_NVFP4",
+              .weight = formats::kNvfp4,
+              .packing = Packing::kNibbles,
+              .group_size_key = true,
+              .config_groups = true},
+    Algorithm{.name = "W4A8_NVFP4_FP8",
+              .weight = formats::kNvfp4Block32,
+              .input = formats::kFp8,
+              .packing = Packing::kNibbles,
+              .group_size_key = true},
+    Algorithm{.name = "MXFP8",
+              .weight = formats::kMxfp8,
+              .input = formats::kMxfp8,
+              .input_dynamic = true,
+              .weight_dtype = DType::kF8E4M3,
+              .group_size_key = true},
+    Algorithm{.name = "mxfp4",
+              .weight = formats::kMxfp4,
+              .input = formats::kMxfp4,
+              .input_dynamic = true,
+              .packing = Packing::kNibbles},
+    Algorithm{.name = "mxfp4", .weight = formats::kMxfp4, .packing = Packing::kNibbles},
+    // Without calibration engines scale these inputs as they come.
+    Algorithm{.name = "W4A8_MXFP4_FP8",
+              .weight = formats::kMxfp4,
+              .input = formats::kFp8,
+              .input_dynamic = true,
+              .packing = Packing::kNibbles,
+              .group_size_key = true},
+    Algorithm{.name = "W4A8_MXFP4_FP8",
+              .weight = formats::kMxfp4,
+              .input = formats::kFp8,
+              .packing = Packing::kNibbles,
+              .group_size_key = true},
+};
+
+Format stored_part(Format format) {
+  format.element.narrow_range = false;
+  format.scale_bound = 0.0f;
+  return format;
+}
+
+bool weight_fits(const Algorithm& algorithm, Format weight) {
+  const bool grouped = weight.block.rows == 1 && weight.block.cols > 0;
+  if (algorithm.any_group_size && grouped) weight.block = algorithm.weight.block;
+  return same_storage(algorithm.weight, weight);
+}
+
+bool input_fits(const Algorithm& algorithm, const LayerScheme& scheme) {
+  if (!algorithm.input || !scheme.input)
+    return algorithm.input.has_value() == scheme.input.has_value();
+  return algorithm.input_dynamic == scheme.input_dynamic &&
+         same_storage(*algorithm.input, *scheme.input);
+}
+
+DType scale_dtype(ScaleKind kind) {
+  if (kind == ScaleKind::kE4M3TwoLevel) return DType::kF8E4M3;
+  return kind == ScaleKind::kE8M0 ? DType::kU8 : DType::kF32;
+}
+
+std::vector<int64_t> scale_shape(const Algorithm& algorithm, formats::GridShape grid) {
+  switch (algorithm.scale_shape) {
+    case ScaleShape::kScalar:
+      return {};
+    case ScaleShape::kRows:
+      return {grid.rows};
+    case ScaleShape::kGrid:
+      return {grid.rows, grid.cols};
+    case ScaleShape::kBlocks4d:
+      if (grid.size() == 1) return {};
+      return {grid.rows, 1, grid.cols, 1};
+  }
+  return {};
+}
+
+}  // namespace
+
+std::span<const Algorithm> modelopt_algorithms() { return kModelopt; }
+
+bool same_storage(const Format& a, const Format& b) { return stored_part(a) == stored_part(b); }
+
+const Algorithm* find_algorithm(const LayerScheme& scheme, bool need_pre_quant_scale) {
+  const auto found = std::ranges::find_if(kModelopt, [&](const Algorithm& algorithm) {
+    return weight_fits(algorithm, scheme.weight) && input_fits(algorithm, scheme) &&
+           (algorithm.pre_quant_scale || !need_pre_quant_scale);
+  });
+  return found == kModelopt.end() ? nullptr : &*found;
+}
+
+std::vector<io::TensorSpec> layer_tensors(const LayerScheme& scheme, const Algorithm& algorithm,
+                                          int64_t rows, int64_t cols, DType model_dtype) {
+  const auto packed = formats::packed_shape(algorithm.packing, scheme.weight.element, rows, cols);
+  const auto grid = formats::grid_shape(scheme.weight.block, rows, cols);
+  std::vector<io::TensorSpec> tensors = {
+      {scheme.path + ".weight", algorithm.weight_dtype, {packed.rows, packed.cols}},
+      {scheme.path + ".weight_scale", scale_dtype(scheme.weight.scale),
+       scale_shape(algorithm, grid)}};
+  if (algorithm.has_scale_2())
+    tensors.push_back({scheme.path + ".weight_scale_2", DType::kF32, {}});
+  if (algorithm.has_input_scale())
+    tensors.push_back({scheme.path + ".input_scale", DType::kF32, {}});
+  if (scheme.pre_quant_scale) {
+    tensors.push_back({scheme.path + ".pre_quant_scale", model_dtype, {cols}});
+  }
+  return tensors;
+}
+
+}  // namespace lathe::exporting

@@ -1,0 +1,247 @@
+#include "export/hf_checkpoint/checkpoint_exporter.h"
+
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/output_file.h"
+#include "export/hf_checkpoint/pack_weight.h"
+#include "export/hf_checkpoint/problem_list.h"
+#include "io/checkpoint_writer.h"
+#include "io/safetensors_reader.h"
+#include "ir/scalar_types.h"
+
+namespace lathe::exporting {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Says that all tensors of the folder are written and verified, and of which plan: an export that
+/// is interrupted after its journal is gone can still be resumed.
+constexpr std::string_view kCompleteMark = "lathe-export.complete";
+
+std::string mark_text(const CheckpointPlan& plan) {
+  return fmt::format("{:016x}\n", plan.layout().hash());
+}
+
+bool is_complete(const fs::path& folder, const CheckpointPlan& plan) {
+  const fs::path mark = folder / kCompleteMark;
+  std::error_code error;
+  return fs::exists(mark, error) && read_file(mark) == mark_text(plan);
+}
+
+void remove_mark(const fs::path& folder) {
+  std::error_code error;
+  fs::remove(folder / kCompleteMark, error);
+  if (error)
+    throw_user("{}: cannot remove: {}", (folder / kCompleteMark).string(), error.message());
+}
+
+void write_planned_file(const PlannedFile& file, const fs::path& folder) {
+  if (file.source.empty()) {
+    write_file(folder / file.name, file.contents);
+    return;
+  }
+  OutputFile output(folder / file.name);
+  output.write(MappedFile::open(file.source)->bytes());
+  output.commit();
+}
+
+/// Compares what a reader sees with the plan.
+void check_as_reader(const CheckpointPlan& plan, const fs::path& folder) {
+  const auto checkpoint = io::SafetensorsCheckpoint::open(folder);
+  if (checkpoint.tensors().size() != plan.layout().tensors.size()) {
+    throw_data("{}: {} tensors, {} were planned", folder.string(), checkpoint.tensors().size(),
+               plan.layout().tensors.size());
+  }
+  for (const io::PlannedTensor& planned : plan.layout().tensors) {
+    const io::TensorEntry& found = checkpoint.at(planned.name);
+    if (found.dtype != planned.dtype || found.shape != planned.shape) {
+      throw_data("{}: tensor \"{}\" has not the dtype and shape that were planned", folder.string(),
+                 planned.name);
+    }
+  }
+  for (const PlannedFile& file : plan.files()) {
+    const size_t found = MappedFile::open(folder / file.name)->size();
+    if (found != file.bytes) {
+      throw_data("{}: {} bytes, {} were planned", (folder / file.name).string(), found, file.bytes);
+    }
+  }
+}
+
+std::span<const std::byte> tensor_bytes(const at::Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
+}
+
+template <typename T>
+std::span<const std::byte> bytes_of(const std::vector<T>& values) {
+  return std::as_bytes(std::span(values));
+}
+
+}  // namespace
+
+struct CheckpointExporter::State {
+  State(CheckpointPlan planned, const fs::path& output, bool may_replace)
+      : plan(std::move(planned)), folder(output), force(may_replace) {}
+
+  void start(ExportMode mode);
+  void start_fresh();
+  void write(const std::string& name, std::span<const std::byte> bytes);
+  void write_scalar(const std::string& name, float value);
+  void write_scales(const PlannedLayer& layer, const formats::Scales& scales);
+  void check_finished() const;
+  void write_files() const;
+
+  CheckpointPlan plan;
+  OutputFolder folder;
+  bool force;
+  /// Nothing if an earlier run wrote and verified all tensors.
+  std::optional<io::CheckpointWriter> writer;
+  bool published = false;
+};
+
+void CheckpointExporter::State::start_fresh() {
+  folder.clear_partial();
+  try {
+    writer.emplace(folder.partial(), plan.layout());
+  } catch (const Error&) {
+    folder.clear_partial();
+    throw;
+  }
+}
+
+void CheckpointExporter::State::start(ExportMode mode) {
+  const fs::path& partial = folder.partial();
+  throw_if_any("the checkpoint cannot be written",
+               folder.problems(plan.source(), plan.required_bytes(), mode, force));
+  if (mode == ExportMode::kResume && io::CheckpointWriter::can_resume(partial)) {
+    writer = io::CheckpointWriter::resume(partial, plan.layout());
+  } else if (mode == ExportMode::kFresh || !is_complete(partial, plan)) {
+    start_fresh();
+  }
+}
+
+void CheckpointExporter::State::write(const std::string& name, std::span<const std::byte> bytes) {
+  check_internal(writer.has_value(), "tensor \"{}\" is written to a complete export", name);
+  writer->write(name, bytes);
+}
+
+void CheckpointExporter::State::write_scalar(const std::string& name, float value) {
+  check_internal(std::isfinite(value) && value > 0.0f, "{}: a scale of {}", name, value);
+  write(name, std::as_bytes(std::span(&value, 1)));
+}
+
+void CheckpointExporter::State::write_scales(const PlannedLayer& layer,
+                                             const formats::Scales& scales) {
+  const std::string name = layer.scheme.path + ".weight_scale";
+  const bool floats = scales.kind == formats::ScaleKind::kFloat32;
+  write(name, floats ? bytes_of(scales.values) : bytes_of(scales.codes));
+  if (layer.algorithm->has_scale_2()) write_scalar(name + "_2", scales.global_scale);
+}
+
+void CheckpointExporter::State::check_finished() const {
+  if (!writer) return;
+  for (const ExportUnit& unit : plan.units()) {
+    check_internal(writer->unit_finished(unit.name), "unit \"{}\" was not written", unit.name);
+  }
+}
+
+void CheckpointExporter::State::write_files() const {
+  for (const PlannedFile& file : plan.files()) write_planned_file(file, folder.partial());
+}
+
+std::vector<std::string> output_problems(const CheckpointPlan& plan, const fs::path& output,
+                                         ExportMode mode, bool force) {
+  return OutputFolder(output).problems(plan.source(), plan.required_bytes(), mode, force);
+}
+
+CheckpointExporter::CheckpointExporter(CheckpointPlan plan, const fs::path& output, ExportMode mode,
+                                       bool force)
+    : state_(std::make_unique<State>(std::move(plan), output, force)) {
+  state_->start(mode);
+}
+
+CheckpointExporter::~CheckpointExporter() = default;
+CheckpointExporter::CheckpointExporter(CheckpointExporter&&) noexcept = default;
+CheckpointExporter& CheckpointExporter::operator=(CheckpointExporter&&) noexcept = default;
+
+const CheckpointPlan& CheckpointExporter::plan() const { return state_->plan; }
+
+const fs::path& CheckpointExporter::working_folder() const { return state_->folder.partial(); }
+
+bool CheckpointExporter::unit_finished(std::string_view unit) const {
+  return !state_->writer || state_->writer->unit_finished(unit);
+}
+
+void CheckpointExporter::write_quantized(const std::string& path, const at::Tensor& weight,
+                                         const LayerValues& values) {
+  const PlannedLayer& layer = state_->plan.layer(path);
+  check_internal(values.input_scale.has_value() == layer.algorithm->has_input_scale(),
+                 "{}: {} input scale", path, values.input_scale ? "an unplanned" : "no");
+  check_internal(values.pre_quant_scale.defined() == layer.scheme.pre_quant_scale,
+                 "{}: {} pre_quant_scale", path,
+                 layer.scheme.pre_quant_scale ? "no" : "an unplanned");
+  check_internal(state_->writer.has_value(), "{} is written to a complete export", path);
+  check_internal(weight.dim() == 2, "{}: the weight has {} dimensions", path, weight.dim());
+
+  const at::Tensor source = weight.cpu().contiguous();
+  const std::string name = path + ".weight";
+  const formats::Scales scales = pack_weight(
+      layer,
+      {source.const_data_ptr(), ir::to_dtype(source.scalar_type()), source.size(0), source.size(1)},
+      values.weight_scales, [&](size_t offset, std::span<const std::byte> bytes) {
+        state_->writer->write(name, offset, bytes);
+      });
+  state_->write_scales(layer, scales);
+  if (values.input_scale) state_->write_scalar(path + ".input_scale", *values.input_scale);
+  if (layer.scheme.pre_quant_scale) write_plain(path + ".pre_quant_scale", values.pre_quant_scale);
+}
+
+void CheckpointExporter::write_kv(const KvScheme& scheme, const KvValues& values) {
+  state_->write_scalar(scheme.key_path + ".k_scale", values.key_scale);
+  state_->write_scalar(scheme.value_path + ".v_scale", values.value_scale);
+}
+
+void CheckpointExporter::write_plain(const std::string& name, const at::Tensor& value) {
+  const io::PlannedTensor& planned = state_->plan.tensor(name);
+  check_internal(value.sizes() == at::IntArrayRef(planned.shape), "{}: not of the planned shape",
+                 name);
+  const at::ScalarType dtype = ir::to_scalar_type(planned.dtype);
+  check_internal(
+      value.scalar_type() == dtype || (value.is_floating_point() && at::isFloatingType(dtype)),
+      "{}: not of the planned dtype", name);
+  const at::Tensor stored = value.to(at::kCPU, dtype).contiguous();
+  state_->write(name, tensor_bytes(stored));
+}
+
+void CheckpointExporter::write_plain(const std::string& name, std::span<const std::byte> bytes) {
+  state_->write(name, bytes);
+}
+
+void CheckpointExporter::finish_unit(const std::string& unit) {
+  check_internal(state_->writer.has_value(), "unit \"{}\" is finished in a complete export", unit);
+  state_->writer->finish_unit(unit, state_->plan.unit(unit).tensors);
+}
+
+void CheckpointExporter::finish() {
+  State& state = *state_;
+  const fs::path& partial = state.folder.partial();
+  check_internal(!state.published, "{}: finished twice", state.folder.path().string());
+  state.check_finished();
+  state.write_files();
+  if (state.writer) {
+    state.writer->verify();
+    write_file(partial / kCompleteMark, mark_text(state.plan));
+    state.writer->finish();
+    state.writer.reset();
+  }
+  check_as_reader(state.plan, partial);
+  state.folder.publish(state.force);
+  state.published = true;
+  // Last: until here an interrupted export can be resumed.
+  remove_mark(state.folder.path());
+}
+
+}  // namespace lathe::exporting

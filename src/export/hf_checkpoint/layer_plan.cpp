@@ -1,0 +1,165 @@
+#include "export/hf_checkpoint/layer_plan.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "export/hf_checkpoint/quantization_json.h"
+
+namespace lathe::exporting {
+namespace {
+
+/// "fp8 weights", "nvfp4 weights and dynamic mxfp8 inputs with a pre_quant_scale".
+std::string describe_formats(const LayerScheme& scheme) {
+  std::string text = formats::format_name(scheme.weight) + " weights";
+  if (scheme.input) {
+    text += fmt::format(" and {}{} inputs", scheme.input_dynamic ? "dynamic " : "",
+                        formats::format_name(*scheme.input));
+  }
+  return scheme.pre_quant_scale ? text + " with a pre_quant_scale" : text;
+}
+
+/// Whether two layers would be stored alike if they agreed about pre_quant_scale.
+bool same_formats(const LayerScheme& a, const LayerScheme& b) {
+  if (a.input.has_value() != b.input.has_value() || a.input_dynamic != b.input_dynamic)
+    return false;
+  return same_storage(a.weight, b.weight) && (!a.input || same_storage(*a.input, *b.input));
+}
+
+/// Layers of one format are of one algorithm: if one of them has a pre_quant_scale, all are of the
+/// algorithm that can carry it.
+class AlgorithmChoice {
+ public:
+  explicit AlgorithmChoice(const std::vector<LayerScheme>& layers) {
+    for (const LayerScheme& layer : layers) {
+      if (!layer.pre_quant_scale) continue;
+      if (!is_scaled(layer)) scaled_.push_back(&layer);
+    }
+  }
+
+  const Algorithm* operator()(const LayerScheme& layer) const {
+    return find_algorithm(layer, is_scaled(layer));
+  }
+
+ private:
+  bool is_scaled(const LayerScheme& layer) const {
+    return std::ranges::any_of(
+        scaled_, [&](const LayerScheme* other) { return same_formats(*other, layer); });
+  }
+
+  std::vector<const LayerScheme*> scaled_;
+};
+
+/// Why a weight cannot be packed; nothing if it can.
+std::optional<std::string> shape_problem(const LayerScheme& scheme, const Algorithm& algorithm,
+                                         const std::vector<int64_t>& shape) {
+  if (shape.size() != 2) {
+    return fmt::format("the weight has {} dimensions, [N, K] is expected", shape.size());
+  }
+  const bool along_columns = scheme.weight.block.rows == 1 && scheme.weight.block.cols > 0;
+  if (along_columns && shape[1] % scheme.weight.block.cols != 0) {
+    return fmt::format("K = {} is not divisible by the block size {}", shape[1],
+                       scheme.weight.block.cols);
+  }
+  if (algorithm.packing == formats::Packing::kNibbleRowPairs && shape[0] % 2 != 0) {
+    return fmt::format("N = {} is odd, but {} packs pairs of rows", shape[0], algorithm.name);
+  }
+  if (shape[0] == 0 || shape[1] == 0) return "the weight is empty";
+  return std::nullopt;
+}
+
+std::optional<std::string> tie_problem(const ir::Model& model, const std::string& weight) {
+  for (const auto& [name, kept] : model.tied) {
+    if (weight == name) return fmt::format("the weight is tied to {}", kept);
+    if (weight == kept) return fmt::format("the weight is tied to {}", name);
+  }
+  return std::nullopt;
+}
+
+/// "PATH: WHY", or "PATH and 13 more: WHY" for layers that share a reason.
+class ProblemsByReason {
+ public:
+  void add(const std::string& path, std::string reason) {
+    const auto [place, added] = index_.emplace(std::move(reason), reasons_.size());
+    if (added) reasons_.push_back({place->first, path, 0});
+    ++reasons_[place->second].count;
+  }
+
+  void append_to(std::vector<std::string>& problems) const {
+    for (const Reason& reason : reasons_) {
+      const std::string more =
+          reason.count > 1 ? fmt::format(" and {} more", reason.count - 1) : std::string();
+      problems.push_back(fmt::format("{}{}: {}", reason.first, more, reason.text));
+    }
+  }
+
+ private:
+  struct Reason {
+    std::string text;
+    std::string first;
+    size_t count;
+  };
+  std::unordered_map<std::string, size_t> index_;
+  std::vector<Reason> reasons_;
+};
+
+/// The planned layer, or why there is none.
+std::optional<std::string> plan_layer(const ir::Model& model, const AlgorithmChoice& choose,
+                                      const LayerScheme& scheme, PlannedLayer& planned) {
+  const std::string weight = scheme.path + ".weight";
+  const ir::ParameterPtr parameter = model.root->find_parameter(weight);
+  check_internal(parameter != nullptr, "{}: the model has no such weight to quantize", weight);
+  const Algorithm* algorithm = choose(scheme);
+  if (algorithm == nullptr) {
+    return fmt::format("{}: the modelopt dialect has no quant_algo for them",
+                       describe_formats(scheme));
+  }
+  if (auto problem = tie_problem(model, weight)) return problem;
+  if (auto problem = shape_problem(scheme, *algorithm, parameter->shape())) return problem;
+  planned = {scheme, algorithm, parameter->shape()[0], parameter->shape()[1]};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<PlannedLayer> plan_layers(const ir::Model& model, const QuantizationScheme& scheme,
+                                      std::vector<std::string>& problems) {
+  const AlgorithmChoice choose(scheme.layers);
+  std::vector<PlannedLayer> layers;
+  std::set<std::string> paths;
+  ProblemsByReason found;
+  for (const LayerScheme& layer : scheme.layers) {
+    check_internal(paths.insert(layer.path).second, "{}: two schemes for one layer", layer.path);
+    PlannedLayer planned;
+    if (auto problem = plan_layer(model, choose, layer, planned)) {
+      found.add(layer.path, std::move(*problem));
+    } else {
+      layers.push_back(std::move(planned));
+    }
+  }
+  for (const std::string& path : scheme.unquantized) {
+    check_internal(!paths.contains(path), "{}: both quantized and not", path);
+  }
+  found.append_to(problems);
+  return layers;
+}
+
+void check_kv(const QuantizationScheme& scheme, std::vector<std::string>& problems) {
+  ProblemsByReason found;
+  for (const KvScheme& kv : scheme.kv) {
+    const std::string algorithm = kv_algorithm(kv.format);
+    if (algorithm.empty()) {
+      found.add(kv.key_path, fmt::format("the modelopt dialect has no {} KV cache",
+                                         formats::format_name(kv.format)));
+    } else if (algorithm != kv_algorithm(scheme.kv.front().format)) {
+      found.add(kv.key_path,
+                fmt::format("a KV cache of {}, that of {} is {}", algorithm,
+                            scheme.kv.front().key_path, kv_algorithm(scheme.kv.front().format)));
+    }
+  }
+  found.append_to(problems);
+}
+
+}  // namespace lathe::exporting

@@ -1,0 +1,149 @@
+#include "export/hf_checkpoint/quantization_json.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "export/hf_checkpoint/exclude_modules.h"
+
+namespace lathe::exporting {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// TensorRT-LLM's AutoDeploy and, without config.json's part, vLLM and SGLang refuse any other
+/// name: the pair names the dialect and its release. The program that wrote it is named beside.
+ordered_json producer(const std::string& version) {
+  return {{"name", "modelopt"}, {"version", "0.47.0"}, {"written_by", "lathe " + version}};
+}
+
+/// {"quant_algo": ..., "group_size": ...}: a layer's entry in quantized_layers, and the start of
+/// the description of a model whose layers are all alike.
+ordered_json algorithm_json(const PlannedLayer& layer) {
+  const Algorithm& algorithm = *layer.algorithm;
+  ordered_json json = {{"quant_algo", algorithm.name}};
+  if (algorithm.group_size_key) json["group_size"] = layer.scheme.weight.block.cols;
+  if (algorithm.zero_point_keys) {
+    json["has_zero_point"] = false;
+    json["pre_quant_scale"] = true;
+  }
+  return json;
+}
+
+ordered_json format_json(const formats::Format& format, bool dynamic) {
+  const bool integer = format.element.kind == formats::ElementKind::kInt;
+  ordered_json json = {
+      {"dynamic", dynamic}, {"num_bits", format.element.bits}, {"type", integer ? "int" : "float"}};
+  if (format.block.rows == 1 && format.block.cols > 0) json["group_size"] = format.block.cols;
+  return json;
+}
+
+ordered_json group_json(const PlannedLayer& layer) {
+  ordered_json group;
+  if (layer.scheme.input) {
+    group["input_activations"] = format_json(*layer.scheme.input, layer.scheme.input_dynamic);
+  }
+  group["weights"] = format_json(layer.scheme.weight, false);
+  return group;
+}
+
+/// Layers that are described alike.
+struct LayerGroup {
+  ordered_json algorithm;
+  const PlannedLayer* first;
+  std::vector<std::string> paths;
+};
+
+std::vector<LayerGroup> group_layers(const std::vector<PlannedLayer>& layers) {
+  std::vector<LayerGroup> groups;
+  for (const PlannedLayer& layer : layers) {
+    ordered_json algorithm = algorithm_json(layer);
+    const auto same = std::ranges::find(groups, algorithm, &LayerGroup::algorithm);
+    LayerGroup& group = same != groups.end()
+                            ? *same
+                            : groups.emplace_back(LayerGroup{std::move(algorithm), &layer, {}});
+    group.paths.push_back(layer.scheme.path);
+  }
+  return groups;
+}
+
+ordered_json quantized_layers(const std::vector<PlannedLayer>& layers) {
+  ordered_json::object_t json;  // paths differ: no need to look each up
+  for (const PlannedLayer& layer : layers)
+    json.emplace_back(layer.scheme.path, algorithm_json(layer));
+  return json;
+}
+
+ordered_json config_groups(std::vector<LayerGroup>& groups) {
+  ordered_json json = ordered_json::object();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    ordered_json group = group_json(*groups[i].first);
+    std::ranges::sort(groups[i].paths);
+    if (groups.size() == 1) {
+      group["targets"] = ordered_json::array({"Linear"});
+    } else {
+      group["targets"] = groups[i].paths;
+    }
+    json[fmt::format("group_{}", i)] = std::move(group);
+  }
+  return json;
+}
+
+ordered_json kv_algorithm_json(const QuantizationScheme& scheme) {
+  if (scheme.kv.empty()) return nullptr;
+  return kv_algorithm(scheme.kv.front().format);
+}
+
+/// FP8 is described; another format is only named, as the dialect does.
+ordered_json kv_scheme_json(const formats::Format& format) {
+  if (same_storage(format, formats::kFp8)) return format_json(format, false);
+  return kv_algorithm(format);
+}
+
+std::vector<std::string> excluded(const std::vector<PlannedLayer>& layers,
+                                  const QuantizationScheme& scheme) {
+  std::vector<std::string> quantized;
+  for (const PlannedLayer& layer : layers) quantized.push_back(layer.scheme.path);
+  return exclude_patterns(scheme.unquantized, std::move(quantized));
+}
+
+}  // namespace
+
+std::string kv_algorithm(const formats::Format& format) {
+  if (same_storage(format, formats::kFp8)) return "FP8";
+  return same_storage(format, formats::kNvfp4) ? "NVFP4" : "";
+}
+
+QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
+                                       const QuantizationScheme& scheme,
+                                       const std::string& producer_version) {
+  std::vector<LayerGroup> groups = group_layers(layers);
+  const bool mixed = groups.size() > 1;
+  const ordered_json exclude = excluded(layers, scheme);
+  ordered_json algorithm = {{"quant_algo", nullptr}};
+  if (mixed) algorithm["quant_algo"] = "MIXED_PRECISION";
+  if (groups.size() == 1) algorithm = groups.front().algorithm;
+
+  ordered_json quantization = {{"quant_algo", algorithm["quant_algo"]},
+                               {"kv_cache_quant_algo", kv_algorithm_json(scheme)}};
+  quantization.update(algorithm);
+  quantization["exclude_modules"] = exclude;
+  if (mixed) quantization["quantized_layers"] = quantized_layers(layers);
+
+  ordered_json config = ordered_json::object();
+  if (mixed || (!layers.empty() && layers.front().algorithm->config_groups)) {
+    config["config_groups"] = config_groups(groups);
+  }
+  config["ignore"] = exclude;
+  config["quant_algo"] = algorithm["quant_algo"];
+  if (!scheme.kv.empty()) config["kv_cache_scheme"] = kv_scheme_json(scheme.kv.front().format);
+  if (mixed) config["quantized_layers"] = quantization["quantized_layers"];
+  config["producer"] = producer(producer_version);
+  config["quant_method"] = "modelopt";
+  ordered_json file;
+  file["producer"] = config["producer"];
+  file["quantization"] = std::move(quantization);
+  return {.hf_quant_config = std::move(file), .quantization_config = std::move(config)};
+}
+
+}  // namespace lathe::exporting

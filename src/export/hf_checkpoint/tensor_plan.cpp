@@ -1,0 +1,83 @@
+#include "export/hf_checkpoint/tensor_plan.h"
+
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "ir/scalar_types.h"
+
+namespace lathe::exporting {
+namespace {
+
+std::string_view parent_path(std::string_view path) {
+  const size_t dot = path.rfind('.');
+  return dot == path.npos ? std::string_view() : path.substr(0, dot);
+}
+
+/// Sorts tensors into units, which come in the order of their first tensor.
+class UnitSorter {
+ public:
+  explicit UnitSorter(const ir::Module& root) {
+    for (const auto& [path, module] : ir::named_modules(root)) {
+      if (module->is_block) blocks_.insert(path);
+    }
+  }
+
+  /// `module`: the module that the tensor belongs to.
+  void add(std::string_view module, io::TensorSpec tensor) {
+    const std::string name = unit_of(module, tensor.name);
+    const auto [place, added] = index_.emplace(name, units_.size());
+    if (added) units_.push_back({name, {}});
+    units_[place->second].tensors.push_back(std::move(tensor));
+  }
+
+  std::vector<UnitTensors> take() { return std::move(units_); }
+
+ private:
+  /// The outermost block around the module, else the module; a parameter of the root is alone.
+  std::string unit_of(std::string_view module, const std::string& tensor) const {
+    for (size_t dot = module.find('.'); dot != module.npos; dot = module.find('.', dot + 1)) {
+      std::string prefix(module.substr(0, dot));
+      if (blocks_.contains(prefix)) return prefix;
+    }
+    return module.empty() ? tensor : std::string(module);
+  }
+
+  std::unordered_set<std::string> blocks_;
+  std::unordered_map<std::string, size_t> index_;
+  std::vector<UnitTensors> units_;
+};
+
+}  // namespace
+
+std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
+                                           const std::vector<PlannedLayer>& layers,
+                                           const std::vector<KvScheme>& kv) {
+  std::unordered_map<std::string, const PlannedLayer*> weights;
+  for (const PlannedLayer& layer : layers) weights.emplace(layer.scheme.path + ".weight", &layer);
+  std::unordered_set<std::string> tied;
+  for (const auto& [name, kept] : model.tied) tied.insert(name);
+
+  UnitSorter units(*model.root);
+  const DType model_dtype = ir::to_dtype(model.dtype);
+  for (const auto& [name, parameter] : ir::named_parameters(*model.root)) {
+    if (tied.contains(name)) continue;
+    const auto quantized = weights.find(name);
+    if (quantized == weights.end()) {
+      units.add(parent_path(name), {name, ir::to_dtype(parameter->dtype()), parameter->shape()});
+      continue;
+    }
+    const PlannedLayer& layer = *quantized->second;
+    for (io::TensorSpec& tensor :
+         layer_tensors(layer.scheme, *layer.algorithm, layer.rows, layer.cols, model_dtype)) {
+      units.add(parent_path(name), std::move(tensor));
+    }
+  }
+  for (const KvScheme& scheme : kv) {
+    units.add(scheme.key_path, {scheme.key_path + ".k_scale", DType::kF32, {}});
+    units.add(scheme.value_path, {scheme.value_path + ".v_scale", DType::kF32, {}});
+  }
+  return units.take();
+}
+
+}  // namespace lathe::exporting

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "ir/module.h"
+
+namespace lathe::frontends {
+
+/// The leaf for a name of hidden_act ("silu", "gelu_pytorch_tanh", ...); null if there is none.
+ir::ModulePtr make_activation(std::string_view name);
+
+/// The names, for messages.
+std::string supported_activations();
+
+}  // namespace lathe::frontends

@@ -1,0 +1,238 @@
+#include "frontends/huggingface/modelopt.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "frontends/huggingface/packed_weight.h"
+#include "frontends/huggingface/quant_algos.h"
+#include "frontends/problem_list.h"
+#include "frontends/wildcard.h"
+#include "io/json.h"
+
+namespace lathe::frontends {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kScaleSuffix = ".weight_scale";
+constexpr const char* kCacheReason = "scale of the KV cache, part of the quantization";
+
+/// What the two JSON files say, brought together.
+struct QuantizationConfig {
+  std::string source_name;  // of the file that names the algorithm
+  std::string producer;
+  std::string quant_algo;
+  std::string kv_cache_quant_algo;
+  std::optional<int64_t> group_size;
+  std::vector<std::string> exclude_modules;
+};
+
+std::string producer_text(const ConfigReader& reader) {
+  const auto producer = reader.find_object("producer");
+  if (!producer) return "";
+  return fmt::format("{} {}", producer->text_or("name", "unknown"),
+                     producer->text_or("version", "unknown"));
+}
+
+/// kv_cache_scheme is {"num_bits": 8, "type": "float"} for FP8, and a string for the others.
+std::string cache_algo(const ConfigReader& section) {
+  if (!section.has("kv_cache_scheme")) return "";
+  if (section.json()["kv_cache_scheme"].is_string()) return section.text("kv_cache_scheme");
+  const auto scheme = section.find_object("kv_cache_scheme");
+  if (scheme->text_or("type", "float") == "float" && scheme->size_or("num_bits", 8) == 8) {
+    return "FP8";
+  }
+  section.unsupported("kv_cache_scheme", "supported: 8-bit float");
+}
+
+/// The part of config_groups that matters here.
+std::optional<int64_t> group_size_of(const ConfigReader& section) {
+  if (section.has("group_size")) return section.size("group_size");
+  const auto groups = section.find_object("config_groups");
+  if (!groups || groups->json().size() != 1) return std::nullopt;
+  const auto group = groups->find_object(groups->json().begin().key());
+  const auto weights = group ? group->find_object("weights") : std::nullopt;
+  return weights ? weights->find_size("group_size") : std::nullopt;
+}
+
+/// hf_quant_config.json.
+std::optional<QuantizationConfig> read_own_file(const fs::path& path) {
+  if (!fs::exists(path)) return std::nullopt;
+  const nlohmann::ordered_json json = io::read_ordered_json(path, io::DuplicateKeys::kLastWins);
+  const ConfigReader file(json, path.string());
+  const auto section = file.find_object("quantization");
+  if (!section) file.fail("quantization", "an object");
+  return QuantizationConfig{
+      .source_name = path.string(),
+      .producer = producer_text(file),
+      .quant_algo = section->text_or("quant_algo", ""),
+      .kv_cache_quant_algo = section->text_or("kv_cache_quant_algo", ""),
+      .group_size = section->find_size("group_size"),
+      .exclude_modules =
+          section->find_texts("exclude_modules").value_or(std::vector<std::string>())};
+}
+
+/// quantization_config of config.json.
+std::optional<QuantizationConfig> read_section(const ConfigReader& config) {
+  const auto section = config.find_object("quantization_config");
+  if (!section) return std::nullopt;
+  if (section->text_or("quant_method", "modelopt") != "modelopt") {
+    section->unsupported("quant_method", "supported: modelopt");
+  }
+  return QuantizationConfig{
+      .source_name = config.source_name(),
+      .producer = producer_text(*section),
+      .quant_algo = section->text_or("quant_algo", ""),
+      .kv_cache_quant_algo = cache_algo(*section),
+      .group_size = group_size_of(*section),
+      .exclude_modules = section->find_texts("ignore").value_or(std::vector<std::string>())};
+}
+
+/// hf_quant_config.json wins; what it leaves out is taken from config.json.
+std::optional<QuantizationConfig> merge(std::optional<QuantizationConfig> file,
+                                        const std::optional<QuantizationConfig>& section) {
+  if (!file || !section) return file ? file : section;
+  if (!section->quant_algo.empty() && section->quant_algo != file->quant_algo) {
+    throw_data("{}: \"quant_algo\" is \"{}\", but {} says \"{}\"", file->source_name,
+               file->quant_algo, section->source_name, section->quant_algo);
+  }
+  if (!file->group_size) file->group_size = section->group_size;
+  return file;
+}
+
+bool is_excluded(const QuantizationConfig& config, const std::string& path) {
+  return std::any_of(config.exclude_modules.begin(), config.exclude_modules.end(),
+                     [&](const std::string& pattern) { return matches_wildcard(pattern, path); });
+}
+
+/// Modules with a weight_scale, in the order of the store.
+std::vector<std::string> modules_with_scales(const TensorStore& store) {
+  std::vector<std::string> paths;
+  for (const StoredTensor* tensor : store.tensors()) {
+    if (!tensor->name.ends_with(kScaleSuffix)) continue;
+    paths.push_back(tensor->name.substr(0, tensor->name.size() - std::string(kScaleSuffix).size()));
+  }
+  return paths;
+}
+
+/// Takes the KV scales out of the store: "<attention>.k_proj.k_scale", or "<attention>.k_scale" of
+/// some writers.
+class CacheReader {
+ public:
+  CacheReader(TensorStore& store, std::vector<std::string>& problems)
+      : store_(store), problems_(problems) {}
+
+  std::vector<QuantizedCache> read() {
+    std::vector<QuantizedCache> caches;
+    for (const StoredTensor* tensor : store_.tensors()) {
+      const bool is_key = tensor->name.ends_with(".k_scale");
+      if (!is_key && !tensor->name.ends_with(".v_scale")) continue;
+      const std::string name = tensor->name;
+      const std::optional<float> scale = read_scalar(*tensor, problems_);
+      QuantizedCache& cache = cache_at(caches, attention_path(name, is_key));
+      std::optional<float>& slot = is_key ? cache.k_scale : cache.v_scale;
+      if (slot) problems_.push_back(fmt::format("{} is there under two names", name));
+      slot = scale;
+      store_.drop(name, kCacheReason);
+    }
+    return caches;
+  }
+
+ private:
+  static std::string attention_path(const std::string& name, bool is_key) {
+    std::string path = name.substr(0, name.rfind('.'));
+    const std::string projection = is_key ? ".k_proj" : ".v_proj";
+    if (path.ends_with(projection)) path.resize(path.size() - projection.size());
+    return path;
+  }
+
+  QuantizedCache& cache_at(std::vector<QuantizedCache>& caches, const std::string& path) {
+    const auto [found, added] = index_.emplace(path, caches.size());
+    if (added) caches.push_back({path, {}, {}});
+    return caches[found->second];
+  }
+
+  TensorStore& store_;
+  std::vector<std::string>& problems_;
+  std::unordered_map<std::string, size_t> index_;
+};
+
+/// Tensors that only quantization writes and nobody has taken.
+void find_strays(const TensorStore& store, std::vector<std::string>& problems) {
+  constexpr std::array<std::string_view, 4> kSuffixes = {".weight_scale_2", ".input_scale",
+                                                         ".pre_quant_scale", ".weight_scale"};
+  for (const StoredTensor* tensor : store.tensors()) {
+    const std::string& name = tensor->name;
+    const bool is_scale = std::any_of(kSuffixes.begin(), kSuffixes.end(),
+                                      [&](std::string_view end) { return name.ends_with(end); });
+    if (is_scale) {
+      problems.push_back(fmt::format("{}: {} belongs to no quantized weight", tensor->file, name));
+    } else if (name.ends_with(".weight") && !is_plain_float(tensor->dtype)) {
+      problems.push_back(
+          fmt::format("{}: {} is packed, but {}_scale is missing", tensor->file, name, name));
+    }
+  }
+}
+
+void throw_problems(const QuantizationConfig& config, const std::vector<std::string>& problems) {
+  if (problems.empty()) return;
+  throw_data("{}: the tensors do not fit quant_algo \"{}\":{}", config.source_name,
+             config.quant_algo, problem_list(problems));
+}
+
+const QuantAlgo& algo_of(const QuantizationConfig& config) {
+  const QuantAlgo* algo = find_quant_algo(config.quant_algo);
+  if (algo == nullptr) {
+    throw_user("{}: \"quant_algo\" is \"{}\", which is not supported (supported: {})",
+               config.source_name, config.quant_algo, supported_quant_algos());
+  }
+  return *algo;
+}
+
+void check_cache_algo(const QuantizationConfig& config, const std::vector<QuantizedCache>& caches,
+                      std::vector<std::string>& problems) {
+  const std::string& algo = config.kv_cache_quant_algo;
+  if (!algo.empty() && algo != "FP8" && algo != "NVFP4") {
+    throw_user(
+        "{}: \"kv_cache_quant_algo\" is \"{}\", which is not supported (supported: FP8, NVFP4)",
+        config.source_name, algo);
+  }
+  if (algo.empty() && !caches.empty()) {
+    problems.push_back(
+        fmt::format("{} has a scale of the KV cache, but there is no "
+                    "kv_cache_quant_algo",
+                    caches.front().path));
+  }
+}
+
+}  // namespace
+
+std::optional<QuantizedSource> read_quantization(const fs::path& folder, const ConfigReader& config,
+                                                 TensorStore& store, at::ScalarType dtype) {
+  const std::optional<QuantizationConfig> merged =
+      merge(read_own_file(folder / "hf_quant_config.json"), read_section(config));
+  if (!merged) return std::nullopt;
+  const QuantAlgo& algo = algo_of(*merged);
+  QuantizedSource source{.method = "modelopt",
+                         .producer = merged->producer,
+                         .quant_algo = merged->quant_algo,
+                         .kv_cache_quant_algo = merged->kv_cache_quant_algo,
+                         .exclude_modules = merged->exclude_modules};
+  std::vector<std::string> problems;
+  source.caches = CacheReader(store, problems).read();
+  check_cache_algo(*merged, source.caches, problems);
+  for (const std::string& path : modules_with_scales(store)) {
+    if (is_excluded(*merged, path)) {
+      problems.push_back(fmt::format("{} is in exclude_modules, but has a weight_scale", path));
+      continue;
+    }
+    auto linear = decode_linear(path, algo, merged->group_size, dtype, store, problems);
+    if (linear) source.linears.push_back(std::move(*linear));
+  }
+  if (problems.empty()) find_strays(store, problems);
+  throw_problems(*merged, problems);
+  return source;
+}
+
+}  // namespace lathe::frontends

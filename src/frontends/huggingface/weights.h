@@ -1,0 +1,53 @@
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "frontends/tensor_store.h"
+#include "ir/parameter.h"
+
+namespace lathe::frontends {
+
+/// Hands the tensors of a store to the modules of a model and keeps a list of all that does not
+/// fit.
+class Weights {
+ public:
+  /// Parameters get `dtype`. `source_name`: the checkpoint, for messages.
+  Weights(TensorStore& store, at::ScalarType dtype, std::string source_name);
+
+  at::ScalarType dtype() const { return dtype_; }
+  const std::string& source_name() const { return source_name_; }
+  const TensorStore& store() const { return *store_; }
+
+  /// The parameter at `path`. A tensor that is missing, of another shape or not of floats is noted,
+  /// and the parameter that comes back has no value: finish() throws.
+  ir::ParameterPtr take(const std::string& path, const std::vector<int64_t>& shape);
+
+  /// Takes `tied_path` ("lm_head.weight") as the same parameter as `path`, which was or will be
+  /// taken: its own tensor, if the store has one, must be equal. Returns false, and does nothing,
+  /// if the two tensors differ.
+  bool tie(const std::string& tied_path, const std::string& path);
+
+  /// Throws one DataError that lists every problem, tensors that nobody took among them. Known
+  /// leftovers of old checkpoints (rotary_emb.inv_freq) are dropped, with the reason in the books.
+  void finish();
+
+ private:
+  ir::ParameterPtr missing(const std::vector<int64_t>& shape) const;
+  void drop_leftovers();
+
+  TensorStore* store_;
+  at::ScalarType dtype_;
+  std::string source_name_;
+  std::vector<std::string> problems_;
+  std::vector<std::string> taken_;
+};
+
+/// "[576, 1536]"
+std::string shape_text(const std::vector<int64_t>& shape);
+
+}  // namespace lathe::frontends

@@ -1,0 +1,49 @@
+#include "frontends/open.h"
+
+#include "base/error.h"
+#include "frontends/gguf/gguf_model.h"
+#include "frontends/huggingface/checkpoint.h"
+
+namespace lathe::frontends {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kReadable =
+    "a folder with config.json and *.safetensors (Hugging Face), or a .gguf file";
+
+bool has_file_with(const fs::path& folder, const char* extension) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() == extension) return true;
+  }
+  if (error) throw_user("{}: cannot list: {}", folder.string(), error.message());
+  return false;
+}
+
+void check_folder(const fs::path& folder) {
+  if (has_file_with(folder, ".safetensors")) return;
+  throw_user(
+      "{}: the folder has no *.safetensors; a model is {}{}", folder.string(), kReadable,
+      has_file_with(folder, ".gguf") ? ": give the path of the .gguf file in this folder" : "");
+}
+
+}  // namespace
+
+OpenedModel open_model(const fs::path& path, const OpenOptions& options) {
+  if (options.dtype && *options.dtype != at::kFloat && *options.dtype != at::kBFloat16) {
+    throw_user("a model can be opened in float32 or bfloat16, not in {}",
+               c10::toString(*options.dtype));
+  }
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) throw_user("{}: no such file or folder", path.string());
+  if (fs::is_directory(status)) {
+    check_folder(path);
+    return open_huggingface(path, options);
+  }
+  if (path.extension() == ".gguf") return open_gguf(path, options);
+  throw_user("{}: not a model that this build reads: {}", path.string(), kReadable);
+}
+
+}  // namespace lathe::frontends

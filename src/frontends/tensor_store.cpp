@@ -1,0 +1,92 @@
+#include "frontends/tensor_store.h"
+
+#include <map>
+
+#include "base/error.h"
+
+namespace lathe::frontends {
+
+size_t TensorStore::add_source(std::string name, ir::ParameterPtr parameter) {
+  sources_.push_back({std::move(name), {}, {}, std::move(parameter)});
+  return sources_.size() - 1;
+}
+
+void TensorStore::add(StoredTensor tensor) {
+  const bool added = index_.emplace(tensor.name, tensors_.size()).second;
+  check_internal(added, "tensor {} was added twice", tensor.name);
+  tensors_.emplace_back(std::move(tensor));
+}
+
+void TensorStore::replace(const std::vector<std::string>& names, StoredTensor tensor) {
+  check_internal(!names.empty(), "{} replaces nothing", tensor.name);
+  const size_t place = index_.at(names.front());
+  tensor.sources.clear();
+  for (const std::string& name : names) {
+    for (size_t source : take_out(name)) tensor.sources.push_back(source);
+  }
+  check_internal(index_.emplace(tensor.name, place).second, "tensor {} was added twice",
+                 tensor.name);
+  tensors_[place] = std::move(tensor);
+}
+
+void TensorStore::drop(const std::string& name, const std::string& reason) {
+  for (size_t source : take_out(name)) sources_[source].dropped = reason;
+}
+
+std::vector<size_t> TensorStore::take_out(const std::string& name) {
+  const auto found = index_.find(name);
+  check_internal(found != index_.end(), "tensor {} is not in the store", name);
+  std::vector<size_t> sources = std::move(tensors_[found->second]->sources);
+  tensors_[found->second].reset();
+  index_.erase(found);
+  return sources;
+}
+
+const StoredTensor* TensorStore::find(std::string_view name) const {
+  const auto found = index_.find(std::string(name));
+  return found == index_.end() ? nullptr : &*tensors_[found->second];
+}
+
+std::vector<const StoredTensor*> TensorStore::tensors() const {
+  std::vector<const StoredTensor*> present;
+  present.reserve(size());
+  for (const auto& tensor : tensors_) {
+    if (tensor) present.push_back(&*tensor);
+  }
+  return present;
+}
+
+void TensorStore::mark_used(const StoredTensor& tensor, const std::string& path) {
+  for (size_t source : tensor.sources) sources_[source].path = path;
+}
+
+ir::ParameterPtr make_parameter(const StoredTensor& tensor, at::ScalarType dtype) {
+  return std::make_shared<ir::Parameter>(dtype, tensor.shape,
+                                         [read = tensor.read, dtype] { return read(dtype); });
+}
+
+bool is_plain_float(at::ScalarType dtype) {
+  return dtype == at::kDouble || dtype == at::kFloat || dtype == at::kHalf ||
+         dtype == at::kBFloat16;
+}
+
+at::ScalarType dominant_dtype(const TensorStore& store) {
+  std::map<at::ScalarType, double> bytes;
+  for (const StoredTensor* tensor : store.tensors()) {
+    if (!is_plain_float(tensor->dtype)) continue;
+    double size = static_cast<double>(c10::elementSize(tensor->dtype));
+    for (int64_t extent : tensor->shape) size *= static_cast<double>(extent);
+    bytes[tensor->dtype] += size;
+  }
+  at::ScalarType best = at::kBFloat16;
+  double most = 0;
+  for (const auto& [dtype, size] : bytes) {
+    if (size > most) {
+      best = dtype;
+      most = size;
+    }
+  }
+  return best;
+}
+
+}  // namespace lathe::frontends

@@ -1,0 +1,396 @@
+#include "io/checkpoint_writer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/output_file.h"
+#include "base/parallel.h"
+#include "io/checkpoint_journal.h"
+#include "io/crc32c.h"
+#include "io/shard_file.h"
+
+namespace lathe::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+constexpr size_t kWritePiece = size_t{8} << 20;
+constexpr size_t kReadPiece = size_t{16} << 20;
+
+/// True for model.safetensors, model-00001-of-00002.safetensors, their .partial forms and the
+/// index.
+bool is_checkpoint_file(std::string name) {
+  if (name == kIndexFile) return true;
+  if (name.ends_with(".partial")) name.resize(name.size() - 8);
+  for (char& c : name) {
+    if (c >= '0' && c <= '9') c = '0';
+  }
+  return name == "model.safetensors" || name == "model-00000-of-00000.safetensors";
+}
+
+std::vector<fs::path> checkpoint_files(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (is_checkpoint_file(entry.path().filename().string())) found.push_back(entry.path());
+  }
+  if (error) throw_user("{}: cannot list: {}", folder.string(), error.message());
+  return found;
+}
+
+void remove_file(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  if (error) throw_user("{}: cannot remove: {}", path.string(), error.message());
+}
+
+void create_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error || !fs::is_directory(folder, error)) {
+    throw_user("{}: cannot create the folder: {}", folder.string(),
+               error ? error.message() : "a file has this name");
+  }
+}
+
+/// Makes room for a new checkpoint. Leftovers of a run that died before it had a journal are no
+/// checkpoint.
+void clear_folder(const fs::path& folder, ExistingCheckpoint existing) {
+  const fs::path journal = CheckpointJournal::path_in(folder);
+  if (existing == ExistingCheckpoint::kRefuse && fs::exists(journal)) {
+    throw_user("{}: holds an unfinished checkpoint: resume or replace it", folder.string());
+  }
+  for (const fs::path& file : checkpoint_files(folder)) {
+    if (existing == ExistingCheckpoint::kRefuse && file.extension() != ".partial") {
+      throw_user("{}: holds a checkpoint already ({})", folder.string(), file.filename().string());
+    }
+    remove_file(file);
+  }
+  remove_file(journal);
+}
+
+/// How much of a tensor is written. Guarded by State::mutex.
+struct TensorProgress {
+  explicit TensorProgress(size_t bytes) : crc(bytes) {}
+
+  PiecewiseCrc32c crc;
+  std::map<size_t, size_t> pieces;  // begin to end, of all write() calls; merged where they meet
+  size_t written = 0;
+  bool in_unit = false;
+};
+
+/// Adds [begin, end) to the pieces; false if a part of it is there already.
+bool claim(std::map<size_t, size_t>& pieces, size_t begin, size_t end) {
+  auto next = pieces.lower_bound(begin);
+  if (next != pieces.end() && next->first < end) return false;
+  if (next != pieces.begin()) {
+    const auto before = std::prev(next);
+    if (before->second > begin) return false;
+    if (before->second == begin) {
+      begin = before->first;
+      pieces.erase(before);
+    }
+  }
+  if (next != pieces.end() && next->first == end) {
+    end = next->second;
+    pieces.erase(next);
+  }
+  pieces.emplace(begin, end);
+  return true;
+}
+
+/// A piece of a tensor, for reading tensors back in parallel.
+struct ReadPiece {
+  size_t tensor;
+  size_t offset;
+  size_t bytes;
+};
+
+}  // namespace
+
+struct CheckpointWriter::State {
+  State(fs::path folder, CheckpointLayout planned);
+
+  size_t find(std::string_view name) const;
+  bool complete(size_t tensor) const {
+    return progress[tensor].written == layout.tensors[tensor].bytes;
+  }
+  fs::path shard_path(size_t shard) const { return folder / layout.shards[shard].file_name; }
+
+  void create_shards();
+  void reopen_shards();
+  std::vector<uint32_t> read_checksums(const std::vector<size_t>& tensors) const;
+  std::vector<JournalUnit> intact_units(std::vector<JournalUnit> units) const;
+  void mark_written(size_t tensor, uint32_t checksum);
+  uint32_t checksum(size_t tensor) const;
+
+  fs::path folder;
+  CheckpointLayout layout;
+  std::unordered_map<std::string_view, size_t> index;
+  std::vector<ShardFile> shards;
+  std::optional<CheckpointJournal> journal;
+  bool finished = false;
+
+  mutable std::mutex mutex;
+  std::vector<TensorProgress> progress;
+  std::unordered_map<size_t, uint32_t> resumed;  // checksums of tensors that an earlier run wrote
+  std::vector<std::string> units;
+};
+
+CheckpointWriter::State::State(fs::path folder_path, CheckpointLayout planned)
+    : folder(std::move(folder_path)), layout(std::move(planned)) {
+  for (size_t i = 0; i < layout.tensors.size(); ++i) {
+    index.emplace(layout.tensors[i].name, i);
+    progress.emplace_back(layout.tensors[i].bytes);
+  }
+}
+
+size_t CheckpointWriter::State::find(std::string_view name) const {
+  const auto place = index.find(name);
+  check_internal(place != index.end(), "{}: tensor \"{}\" is not planned", folder.string(), name);
+  return place->second;
+}
+
+void CheckpointWriter::State::create_shards() {
+  size_t needed = 0;
+  for (const PlannedShard& shard : layout.shards) needed += shard.file_bytes;
+  check_disk_space(folder, needed);
+  try {
+    for (size_t i = 0; i < layout.shards.size(); ++i) {
+      shards.push_back(
+          ShardFile::create(shard_path(i), layout.shards[i].file_bytes, layout.shards[i].header));
+    }
+  } catch (const Error&) {
+    for (size_t i = 0; i < layout.shards.size(); ++i)
+      remove_file(ShardFile::partial_path(shard_path(i)));
+    throw;
+  }
+}
+
+void CheckpointWriter::State::reopen_shards() {
+  for (size_t i = 0; i < layout.shards.size(); ++i) {
+    shards.push_back(
+        ShardFile::reopen(shard_path(i), layout.shards[i].file_bytes, layout.shards[i].header));
+  }
+}
+
+/// Reads tensors from the files; one checksum for each.
+std::vector<uint32_t> CheckpointWriter::State::read_checksums(
+    const std::vector<size_t>& tensors) const {
+  std::vector<ReadPiece> pieces;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const size_t bytes = layout.tensors[tensors[i]].bytes;
+    for (size_t offset = 0; offset < bytes; offset += kReadPiece) {
+      pieces.push_back({i, offset, std::min(kReadPiece, bytes - offset)});
+    }
+  }
+  std::vector<std::shared_ptr<const MappedFile>> files;
+  for (const ShardFile& shard : shards) files.push_back(MappedFile::open(shard.current_path()));
+
+  std::vector<std::atomic<uint32_t>> sums(tensors.size());
+  parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const ReadPiece& piece = pieces[static_cast<size_t>(i)];
+      const PlannedTensor& tensor = layout.tensors[tensors[piece.tensor]];
+      const MappedFile& file = *files[tensor.shard];
+      const size_t offset = tensor.offset + piece.offset;
+      const auto bytes = file.bytes().subspan(offset, piece.bytes);
+      sums[piece.tensor] ^= PiecewiseCrc32c(tensor.bytes).contribution(piece.offset, bytes);
+      file.release(offset, piece.bytes);
+    }
+  });
+  std::vector<uint32_t> result;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    PiecewiseCrc32c crc(layout.tensors[tensors[i]].bytes);
+    crc.add(sums[i]);
+    result.push_back(crc.value());
+  }
+  return result;
+}
+
+/// Those whose tensors' bytes in the files are what the journal says.
+std::vector<JournalUnit> CheckpointWriter::State::intact_units(
+    std::vector<JournalUnit> recorded) const {
+  std::vector<size_t> tensors;
+  for (const JournalUnit& unit : recorded) {
+    for (const auto& [name, checksum] : unit.checksums) {
+      if (!index.contains(name))
+        throw_data("{}: unknown tensor \"{}\"", CheckpointJournal::path_in(folder).string(), name);
+      tensors.push_back(find(name));
+    }
+  }
+  const std::vector<uint32_t> found = read_checksums(tensors);
+  auto next = found.begin();
+  std::erase_if(recorded, [&](const JournalUnit& unit) {
+    bool intact = true;
+    for (const auto& [name, checksum] : unit.checksums) intact &= *next++ == checksum;
+    return !intact;
+  });
+  return recorded;
+}
+
+void CheckpointWriter::State::mark_written(size_t tensor, uint32_t checksum) {
+  const size_t bytes = layout.tensors[tensor].bytes;
+  if (progress[tensor].in_unit) {
+    throw_data("{}: tensor \"{}\" is in two units", CheckpointJournal::path_in(folder).string(),
+               layout.tensors[tensor].name);
+  }
+  if (bytes > 0) progress[tensor].pieces.emplace(0, bytes);
+  progress[tensor].written = bytes;
+  progress[tensor].in_unit = true;
+  resumed[tensor] = checksum;
+}
+
+uint32_t CheckpointWriter::State::checksum(size_t tensor) const {
+  const auto earlier = resumed.find(tensor);
+  return earlier == resumed.end() ? progress[tensor].crc.value() : earlier->second;
+}
+
+CheckpointWriter::CheckpointWriter(fs::path folder, CheckpointLayout layout,
+                                   ExistingCheckpoint existing)
+    : state_(std::make_unique<State>(std::move(folder), std::move(layout))) {
+  create_folder(state_->folder);
+  clear_folder(state_->folder, existing);
+  state_->create_shards();
+  state_->journal.emplace(state_->folder, state_->layout.hash(), std::vector<JournalUnit>{});
+}
+
+CheckpointWriter::CheckpointWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
+CheckpointWriter::~CheckpointWriter() = default;
+CheckpointWriter::CheckpointWriter(CheckpointWriter&&) noexcept = default;
+CheckpointWriter& CheckpointWriter::operator=(CheckpointWriter&&) noexcept = default;
+
+bool CheckpointWriter::can_resume(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(CheckpointJournal::path_in(folder), error);
+}
+
+CheckpointWriter CheckpointWriter::resume(fs::path folder, CheckpointLayout layout) {
+  if (!can_resume(folder)) return CheckpointWriter(std::move(folder), std::move(layout));
+  auto state = std::make_unique<State>(std::move(folder), std::move(layout));
+  const uint64_t hash = state->layout.hash();
+  std::vector<JournalUnit> recorded = CheckpointJournal::read(state->folder, hash);
+  state->reopen_shards();
+  const std::vector<JournalUnit> intact = state->intact_units(std::move(recorded));
+  for (const JournalUnit& unit : intact) {
+    for (const auto& [name, checksum] : unit.checksums)
+      state->mark_written(state->find(name), checksum);
+    state->units.push_back(unit.name);
+  }
+  state->journal.emplace(state->folder, hash, intact);
+  return CheckpointWriter(std::move(state));
+}
+
+const CheckpointLayout& CheckpointWriter::layout() const { return state_->layout; }
+
+void CheckpointWriter::write(std::string_view name, std::span<const std::byte> bytes) {
+  const PlannedTensor& tensor = state_->layout.tensors[state_->find(name)];
+  check_internal(bytes.size() == tensor.bytes, "{}: tensor \"{}\" has {} bytes, {} are planned",
+                 state_->folder.string(), name, bytes.size(), tensor.bytes);
+  write(name, 0, bytes);
+}
+
+void CheckpointWriter::write(std::string_view name, size_t offset,
+                             std::span<const std::byte> bytes) {
+  const size_t number = state_->find(name);
+  const PlannedTensor& tensor = state_->layout.tensors[number];
+  TensorProgress& progress = state_->progress[number];
+  check_internal(!state_->finished, "tensor \"{}\" is written after the checkpoint was finished",
+                 name);
+  check_internal(offset <= tensor.bytes && bytes.size() <= tensor.bytes - offset,
+                 "tensor \"{}\": {} bytes at {} do not fit its {}", name, bytes.size(), offset,
+                 tensor.bytes);
+  if (bytes.empty()) return;
+  {
+    const std::lock_guard lock(state_->mutex);
+    check_internal(claim(progress.pieces, offset, offset + bytes.size()),
+                   "tensor \"{}\": {} bytes at {} are written twice", name, bytes.size(), offset);
+  }
+  uint32_t contributions = 0;
+  for (size_t done = 0; done < bytes.size(); done += kWritePiece) {
+    const auto piece = bytes.subspan(done, std::min(kWritePiece, bytes.size() - done));
+    contributions ^= progress.crc.contribution(offset + done, piece);
+    state_->shards[tensor.shard].write(tensor.offset + offset + done, piece);
+  }
+  const std::lock_guard lock(state_->mutex);
+  progress.crc.add(contributions);
+  progress.written += bytes.size();
+}
+
+void CheckpointWriter::finish_unit(const std::string& unit,
+                                   const std::vector<std::string>& tensor_names) {
+  check_internal(!unit_finished(unit), "unit \"{}\" is finished twice", unit);
+  JournalUnit record{.name = unit, .checksums = {}};
+  std::set<size_t> touched;
+  {
+    const std::lock_guard lock(state_->mutex);
+    for (const std::string& name : tensor_names) {
+      const size_t tensor = state_->find(name);
+      TensorProgress& progress = state_->progress[tensor];
+      check_internal(state_->complete(tensor), "unit \"{}\" is finished before its tensor \"{}\"",
+                     unit, name);
+      check_internal(!std::exchange(progress.in_unit, true), "tensor \"{}\" is in two units", name);
+      record.checksums[name] = state_->checksum(tensor);
+      touched.insert(state_->layout.tensors[tensor].shard);
+    }
+  }
+  for (const size_t shard : touched) state_->shards[shard].sync();
+  const std::lock_guard lock(state_->mutex);
+  state_->journal->append(record);
+  state_->units.push_back(unit);
+}
+
+const std::vector<std::string>& CheckpointWriter::finished_units() const { return state_->units; }
+
+bool CheckpointWriter::unit_finished(std::string_view unit) const {
+  const std::lock_guard lock(state_->mutex);
+  return std::find(state_->units.begin(), state_->units.end(), unit) != state_->units.end();
+}
+
+bool CheckpointWriter::tensor_written(std::string_view name) const {
+  const size_t tensor = state_->find(name);
+  const std::lock_guard lock(state_->mutex);
+  return state_->complete(tensor);
+}
+
+void CheckpointWriter::finish() {
+  check_internal(!state_->finished, "{}: finished twice", state_->folder.string());
+  for (size_t i = 0; i < state_->layout.tensors.size(); ++i) {
+    check_internal(state_->complete(i), "{}: tensor \"{}\" is not written ({} of {} bytes)",
+                   state_->folder.string(), state_->layout.tensors[i].name,
+                   state_->progress[i].written, state_->layout.tensors[i].bytes);
+  }
+  for (ShardFile& shard : state_->shards) shard.finish();
+  const std::string index = state_->layout.index_json();
+  if (!index.empty()) write_file(state_->folder / kIndexFile, index);
+  sync_folder(state_->folder);
+  state_->journal->remove();
+  state_->finished = true;
+}
+
+void CheckpointWriter::verify() const {
+  std::vector<size_t> written;
+  for (size_t i = 0; i < state_->layout.tensors.size(); ++i) {
+    if (state_->complete(i)) written.push_back(i);
+  }
+  const std::vector<uint32_t> found = state_->read_checksums(written);
+  for (size_t i = 0; i < written.size(); ++i) {
+    const PlannedTensor& tensor = state_->layout.tensors[written[i]];
+    const uint32_t expected = state_->checksum(written[i]);
+    if (found[i] == expected) continue;
+    throw_data(
+        "{}: tensor \"{}\" was not written as it should be: checksum {:08x}, expected {:08x}",
+        state_->shards[tensor.shard].current_path().string(), tensor.name, found[i], expected);
+  }
+}
+
+}  // namespace lathe::io

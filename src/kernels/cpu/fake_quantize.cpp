@@ -1,0 +1,47 @@
+#include "kernels/cpu/block_scales.h"
+#include "kernels/simd.h"
+
+namespace lathe::kernels {
+
+namespace {
+/// From this size on the output would only push other data out of the caches.
+constexpr int64_t kStreamBytes = int64_t{16} << 20;
+
+template <class Scales>
+void round_pieces(const formats::Format& format, MatrixView x, const Scales& scales,
+                  const Pieces& pieces, MutableMatrixView y) {
+  const int64_t bytes = y.rows * y.cols * static_cast<int64_t>(dtype_size(y.dtype));
+  const bool stream = bytes >= kStreamBytes && x.data != y.data;
+  pieces.for_each([&](const Piece& piece) {
+    ScaleRoom room;
+    const float* piece_scales = scales.of(piece, room);
+    round_row(format.element, elements(x, piece), pieces.block_cols(), piece_scales,
+              elements(y, piece).data, stream);
+  });
+}
+}  // namespace
+
+void fake_quantize(const formats::Format& format, MatrixView x, const formats::ScalesView& scales,
+                   MutableMatrixView y) {
+  init_simd();
+  check_matrix(x);
+  check_same_shape(x, y);
+  check_scales(format, x, scales);
+  round_pieces(format, x, GivenScales{scales}, Pieces(format.block, x.rows, x.cols), y);
+}
+
+void fake_quantize_dynamic(const formats::Format& format, MatrixView x, float global_scale,
+                           MutableMatrixView y) {
+  init_simd();
+  check_matrix(x);
+  check_same_shape(x, y);
+  check_global_scale(format, global_scale);
+  if (!fits_one_pass(format, x)) {
+    return fake_quantize(format, x, compute_scales(format, x, global_scale).view(), y);
+  }
+  const Pieces pieces(format.block, x.rows, x.cols, {.whole_blocks = true});
+  const ComputedScales scales{format, x, pieces.block_cols(), global_scale, {}};
+  round_pieces(format, x, scales, pieces, y);
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,96 @@
+#include "quantization/calib/max_calibration.h"
+
+#include "base/error.h"
+
+namespace lathe::quantization {
+namespace {
+
+/// amax of a weight that was not calibrated yet. DataError that names the tensor if it holds NaN.
+void calibrate_weight(const QuantizedLayer& layer) {
+  TensorQuantizer& quantizer = *layer.weight;
+  if (!quantizer.enabled()) return;
+  const bool was_loaded = layer.parameter()->is_loaded();
+  with_context(layer.path + ".weight", [&] { quantizer.observe(layer.parameter()->tensor()); });
+  if (!was_loaded) layer.parameter()->release();
+}
+
+}  // namespace
+
+MaxCalibration::MaxCalibration(const Conversion& conversion, std::vector<size_t> groups,
+                               std::vector<size_t> attentions)
+    : conversion_(conversion), groups_(std::move(groups)), attentions_(std::move(attentions)) {}
+
+void MaxCalibration::for_each_activation_quantizer(
+    const std::function<void(TensorQuantizer&)>& visit) const {
+  for (size_t group : groups_) {
+    for (size_t index : conversion_.groups[group]) {
+      const QuantizedLayer& layer = conversion_.layers[index];
+      for (TensorQuantizer* quantizer : {layer.input, layer.output}) {
+        if (quantizer != nullptr && quantizer->enabled()) visit(*quantizer);
+      }
+    }
+  }
+  for (size_t index : attentions_) {
+    const QuantizedAttention& attention = conversion_.attentions[index];
+    for (TensorQuantizer* quantizer : {attention.query, attention.key, attention.value}) {
+      if (quantizer->enabled()) visit(*quantizer);
+    }
+  }
+}
+
+bool MaxCalibration::needs_activations() const {
+  bool needed = false;
+  for_each_activation_quantizer(
+      [&](TensorQuantizer& quantizer) { needed |= quantizer.format().needs_amax(); });
+  return needed;
+}
+
+void MaxCalibration::begin() {
+  for_each_activation_quantizer([](TensorQuantizer& quantizer) {
+    quantizer.reset();
+    quantizer.set_mode(TensorQuantizer::Mode::kObserve);
+  });
+  for (size_t group : groups_) {
+    bool leader = true;  // members read the same value: the first gathers for all
+    for (size_t index : conversion_.groups[group]) {
+      const QuantizedLayer& layer = conversion_.layers[index];
+      layer.weight->set_mode(TensorQuantizer::Mode::kBypass);
+      if (layer.input == nullptr || !layer.input->enabled()) continue;
+      if (!leader) layer.input->set_mode(TensorQuantizer::Mode::kBypass);
+      leader = false;
+    }
+  }
+}
+
+void MaxCalibration::finish(const ScaleOptions& options) {
+  for (size_t group : groups_) {
+    for (size_t index : conversion_.groups[group]) {
+      const QuantizedLayer& layer = conversion_.layers[index];
+      layer.weight->reset();
+      calibrate_weight(layer);
+      layer.weight->set_mode(TensorQuantizer::Mode::kQuantize);
+      if (layer.input != nullptr) layer.input->set_mode(TensorQuantizer::Mode::kQuantize);
+      layer.output->set_mode(TensorQuantizer::Mode::kQuantize);
+    }
+    finish_group(conversion_, conversion_.groups[group], options);
+  }
+  for (size_t index : attentions_) {
+    const QuantizedAttention& attention = conversion_.attentions[index];
+    for (TensorQuantizer* quantizer : {attention.query, attention.key, attention.value}) {
+      quantizer->set_mode(TensorQuantizer::Mode::kQuantize);
+    }
+    finish_attention(attention);
+  }
+}
+
+std::vector<std::string> unseen_quantizers(const Conversion& conversion) {
+  std::vector<std::string> names;
+  for (const TensorQuantizer* quantizer : conversion.quantizers()) {
+    if (quantizer->enabled() && quantizer->format().needs_amax() && !quantizer->has_scales()) {
+      names.push_back(quantizer->name());
+    }
+  }
+  return names;
+}
+
+}  // namespace lathe::quantization

@@ -1,0 +1,239 @@
+#include "quantization/conversion.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "trace/shared_inputs.h"
+
+namespace lathe::quantization {
+namespace {
+
+using ir::Argument;
+using ir::Node;
+using ir::NodeKind;
+
+constexpr std::array kRules = {
+    ConversionRule{"Linear", "QuantLinear", true},
+    ConversionRule{"Embedding", "QuantEmbedding", false},
+};
+
+/// Operators of attention, whose first three arguments are query, key and value.
+constexpr std::array<std::string_view, 2> kAttentionOperators = {
+    "lathe::attention", "aten::scaled_dot_product_attention"};
+constexpr std::array<std::string_view, 3> kAttentionQuantizers = {
+    "q_bmm_quantizer", "k_bmm_quantizer", "v_bmm_quantizer"};
+
+const ConversionRule* rule_for(const ir::Module& module) {
+  for (const ConversionRule& rule : kRules) {
+    if (module.type == rule.leaf_type && module.parameters.find("weight") != nullptr) return &rule;
+  }
+  return nullptr;
+}
+
+bool is_attention(const Node& node) {
+  return node.kind == NodeKind::kCallOp && node.args.size() >= 3 &&
+         std::find(kAttentionOperators.begin(), kAttentionOperators.end(), node.target) !=
+             kAttentionOperators.end();
+}
+
+ir::GraphPtr linear_graph(bool has_bias) {
+  ir::GraphBuilder graph;
+  Node* x = graph.call_module("input_quantizer", {graph.placeholder("input")});
+  Node* weight = graph.call_module("weight_quantizer", {graph.get_attr("weight")});
+  const Argument bias = has_bias ? Argument(graph.get_attr("bias")) : Argument();
+  Node* y = graph.call_op("aten::linear", {x, weight, bias});
+  graph.output(graph.call_module("output_quantizer", {y}));
+  return graph.build();
+}
+
+ir::GraphPtr embedding_graph() {
+  ir::GraphBuilder graph;
+  Node* ids = graph.placeholder("input");
+  Node* weight = graph.call_module("weight_quantizer", {graph.get_attr("weight")});
+  Node* y = graph.call_op("aten::embedding", {weight, ids});
+  graph.output(graph.call_module("output_quantizer", {y}));
+  return graph.build();
+}
+
+class Converter {
+ public:
+  Converter(const QuantizerResolver& resolver, std::vector<std::string>& problems)
+      : resolver_(resolver),
+        problems_(problems),
+        linear_(linear_graph(false)),
+        linear_bias_(linear_graph(true)),
+        embedding_(embedding_graph()) {}
+
+  void convert_leaf(const std::string& path, ir::Module& module, const ConversionRule& rule) {
+    const std::string leaf_type = module.type;
+    QuantizedLayer layer{.path = path, .module = &module};
+    if (rule.has_input_quantizer)
+      layer.input = &add_quantizer(path, module, "input_quantizer", leaf_type);
+    layer.weight = &add_quantizer(path, module, "weight_quantizer", leaf_type);
+    layer.output = &add_quantizer(path, module, "output_quantizer", leaf_type);
+    module.type = std::string(rule.composite_type);
+    const bool has_bias = module.parameters.find("bias") != nullptr;
+    module.graph = !rule.has_input_quantizer ? embedding_ : has_bias ? linear_bias_ : linear_;
+    result_.layers.push_back(layer);
+  }
+
+  void convert_attention(const std::string& path, ir::Module& module) {
+    const auto& nodes = module.graph->nodes();
+    const auto found = std::find_if(nodes.begin(), nodes.end(),
+                                    [](const auto& node) { return is_attention(*node); });
+    if (found == nodes.end()) return;
+    QuantizedAttention attention{.path = path};
+    attention.key_producer = producer(path, module, **found, 1);
+    attention.value_producer = producer(path, module, **found, 2);
+    attention.query = &add_quantizer(path, module, kAttentionQuantizers[0], module.type);
+    attention.key = &add_quantizer(path, module, kAttentionQuantizers[1], module.type);
+    attention.value = &add_quantizer(path, module, kAttentionQuantizers[2], module.type);
+    module.graph = with_attention_quantizers(module.graph);
+    result_.attentions.push_back(attention);
+  }
+
+  Conversion take() { return std::move(result_); }
+
+ private:
+  static std::string producer(const std::string& path, const ir::Module& module,
+                              const Node& attention, size_t index) {
+    const Node* value = attention.args[index].node();
+    const std::string name = value ? trace::producer_of(module, *value, can_be_quantized) : "";
+    return name.empty() ? "" : ir::join_path(path, name);
+  }
+
+  TensorQuantizer& add_quantizer(const std::string& path, ir::Module& module, std::string_view name,
+                                 const std::string& parent_class) {
+    const std::string full_name = ir::join_path(path, name);
+    const ResolvedQuantizer resolved = resolver_.resolve(full_name, parent_class);
+    auto quantizer = std::make_shared<TensorQuantizer>(full_name, false, resolved.stages);
+    try {
+      quantizer->set_enabled(resolved.enabled);
+    } catch (const Error& error) {
+      problems_.push_back(error.what());
+    }
+    ir::Module& child = module.add_child(name, ir::make_module("TensorQuantizer"));
+    child.state = quantizer;
+    return *quantizer;
+  }
+
+  /// Layers that share a graph share its rewrite.
+  ir::GraphPtr with_attention_quantizers(const ir::GraphPtr& original) {
+    ir::GraphPtr& rewritten = rewritten_[original.get()];
+    if (rewritten) return rewritten;
+    originals_.push_back(original);
+    ir::Graph graph = original->clone();
+    for (size_t i = 0; i < graph.nodes().size(); ++i) {
+      Node* node = graph.nodes()[i].get();
+      if (!is_attention(*node)) continue;
+      for (size_t index = 0; index < kAttentionQuantizers.size(); ++index) {
+        const Argument value = node->args[index];
+        node->args[index] = graph.insert_before(
+            node,
+            {NodeKind::kCallModule, {}, std::string(kAttentionQuantizers[index]), {value}, {}});
+        ++i;
+      }
+    }
+    rewritten = std::make_shared<const ir::Graph>(std::move(graph));
+    return rewritten;
+  }
+
+  const QuantizerResolver& resolver_;
+  std::vector<std::string>& problems_;
+  ir::GraphPtr linear_, linear_bias_, embedding_;
+  std::unordered_map<const ir::Graph*, ir::GraphPtr> rewritten_;
+  std::vector<ir::GraphPtr> originals_;  // keeps the keys of rewritten_ alive
+  Conversion result_;
+};
+
+/// Groups by path as indices of layers; layers in no group become groups of one.
+std::vector<std::vector<size_t>> index_groups(const std::vector<QuantizedLayer>& layers,
+                                              const std::vector<std::vector<std::string>>& groups) {
+  std::unordered_map<std::string_view, size_t> index;
+  for (size_t i = 0; i < layers.size(); ++i) index[layers[i].path] = i;
+  std::vector<std::vector<size_t>> result;
+  std::vector<bool> grouped(layers.size(), false);
+  for (const auto& group : groups) {
+    std::vector<size_t> members;
+    for (const std::string& path : group) {
+      const auto found = index.find(path);
+      if (found == index.end() || grouped[found->second]) continue;
+      grouped[found->second] = true;
+      members.push_back(found->second);
+    }
+    if (!members.empty()) result.push_back(std::move(members));
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (!grouped[i]) result.push_back({i});
+  }
+  return result;
+}
+
+std::vector<std::vector<std::string>> traced_groups(const ir::Module& root) {
+  std::vector<std::vector<std::string>> groups;
+  const auto reads_a_value = [](const ir::Module& module) {
+    const ConversionRule* rule = rule_for(module);
+    return rule != nullptr && rule->has_input_quantizer;
+  };
+  for (trace::SharedInput& shared : trace::shared_inputs(root, reads_a_value)) {
+    groups.push_back(std::move(shared.readers));
+  }
+  return groups;
+}
+
+}  // namespace
+
+std::vector<TensorQuantizer*> Conversion::quantizers() const {
+  std::vector<TensorQuantizer*> all;
+  for (const QuantizedLayer& layer : layers) {
+    for (TensorQuantizer* quantizer : {layer.input, layer.weight, layer.output}) {
+      if (quantizer != nullptr) all.push_back(quantizer);
+    }
+  }
+  for (const QuantizedAttention& attention : attentions) {
+    all.insert(all.end(), {attention.query, attention.key, attention.value});
+  }
+  return all;
+}
+
+const QuantizedLayer* Conversion::find(std::string_view path) const {
+  for (const QuantizedLayer& layer : layers) {
+    if (layer.path == path) return &layer;
+  }
+  return nullptr;
+}
+
+std::span<const ConversionRule> conversion_rules() { return kRules; }
+
+bool can_be_quantized(const ir::Module& module) { return rule_for(module) != nullptr; }
+
+Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
+                   const std::vector<std::vector<std::string>>& name_groups,
+                   std::vector<std::string>& problems) {
+  const auto groups = root.is_composite() ? traced_groups(root) : name_groups;
+  Converter converter(resolver, problems);
+  for (const auto& [path, module] : ir::named_modules(root)) {
+    if (const ConversionRule* rule = rule_for(*module)) {
+      converter.convert_leaf(path, *module, *rule);
+    } else if (module->is_composite()) {
+      converter.convert_attention(path, *module);
+    }
+  }
+  Conversion result = converter.take();
+  result.groups = index_groups(result.layers, groups);
+  return result;
+}
+
+ops::LeafTable leaf_table() {
+  ops::LeafTable table = ops::LeafTable::builtin();
+  table.add("TensorQuantizer",
+            [](const ir::Module& module, std::span<const c10::IValue> arguments) {
+              return c10::IValue(quantizer_of(module).forward(arguments[0].toTensor()));
+            });
+  return table;
+}
+
+}  // namespace lathe::quantization

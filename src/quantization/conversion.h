@@ -1,0 +1,69 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ir/module.h"
+#include "ops/leaf_table.h"
+#include "quantization/config/resolve.h"
+#include "quantization/tensor_quantizer.h"
+
+namespace lathe::quantization {
+
+/// A module whose weight can be quantized (QuantLinear, QuantEmbedding), and its quantizers.
+struct QuantizedLayer {
+  std::string path;
+  ir::Module* module = nullptr;
+  TensorQuantizer* input = nullptr;  // null for embeddings
+  TensorQuantizer* weight = nullptr;
+  TensorQuantizer* output = nullptr;
+
+  const ir::ParameterPtr& parameter() const { return *module->parameters.find("weight"); }
+};
+
+/// An attention whose keys and values can be quantized, with the paths of the modules that make
+/// them.
+struct QuantizedAttention {
+  std::string path;
+  TensorQuantizer* query = nullptr;
+  TensorQuantizer* key = nullptr;
+  TensorQuantizer* value = nullptr;
+  std::string key_producer;  // "model.layers.0.self_attn.k_proj"; "" if no module is found
+  std::string value_producer;
+};
+
+/// What a conversion put into a model.
+struct Conversion {
+  std::vector<QuantizedLayer> layers;  // in the order of the tree
+  std::vector<QuantizedAttention> attentions;
+  /// Layers that read one value, by index into `layers`; every layer is in exactly one group.
+  std::vector<std::vector<size_t>> groups;
+
+  std::vector<TensorQuantizer*> quantizers() const;
+  const QuantizedLayer* find(std::string_view path) const;
+};
+
+/// A rewrite of one leaf type: the composite that replaces it.
+struct ConversionRule {
+  std::string_view leaf_type;
+  std::string_view composite_type;
+  bool has_input_quantizer;
+};
+/// The table of leaf types that can be quantized.
+std::span<const ConversionRule> conversion_rules();
+bool can_be_quantized(const ir::Module& module);
+
+/// Rewrites the tree: each leaf of the table becomes its composite (QuantLinear = input_quantizer,
+/// weight_quantizer, aten::linear, output_quantizer), and q_bmm_quantizer, k_bmm_quantizer,
+/// v_bmm_quantizer go before each attention. What each quantizer does is the resolver's to say.
+/// Problems of quantizers (not supported formats) are appended to `problems`; such quantizers are
+/// left disabled. `name_groups`: the groups of a model without a graph.
+Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
+                   const std::vector<std::vector<std::string>>& name_groups,
+                   std::vector<std::string>& problems);
+
+/// The leaf table with TensorQuantizer.
+ops::LeafTable leaf_table();
+
+}  // namespace lathe::quantization

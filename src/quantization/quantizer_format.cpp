@@ -1,0 +1,103 @@
+#include "quantization/quantizer_format.h"
+
+#include "base/error.h"
+
+namespace lathe::quantization {
+namespace {
+
+using formats::BlockShape;
+using formats::Element;
+using formats::ScaleKind;
+
+Element element_of(const QuantizerAttributes& attributes, const std::string& where) {
+  const NumBits& bits = attributes.num_bits;
+  if (bits == kE4M3) return formats::kE4M3;
+  if (bits == kE5M2) return formats::kE5M2;
+  if (bits == kE2M1) return formats::kE2M1;
+  if (bits == kE3M2) return formats::kE3M2;
+  if (bits == kE2M3) return formats::kE2M3;
+  if (bits.is_float() || bits.bits < 2 || bits.bits > 8) {
+    throw_user("{}: numbers of {} are not supported", where, describe(attributes));
+  }
+  Element element = formats::int_element(bits.bits);
+  element.is_unsigned = attributes.unsigned_;
+  element.narrow_range = attributes.narrow_range;
+  return element;
+}
+
+ScaleKind scale_kind_of(const BlockSizes& blocks, const std::string& where) {
+  if (!blocks.scale_bits) return ScaleKind::kFloat32;
+  if (*blocks.scale_bits == kE4M3) return ScaleKind::kE4M3TwoLevel;
+  if (*blocks.scale_bits == kE8M0) return ScaleKind::kE8M0;
+  throw_user("{}: scale_bits must be [4, 3] or [8, 0]", where);
+}
+
+/// Sizes along the last axis and the one before it; other axes are not blocked.
+BlockShape block_shape_of(const BlockSizes& blocks, const std::string& where) {
+  BlockShape shape{1, 0};
+  for (const auto& [axis, size] : blocks.sizes) {
+    const int64_t length = size.value_or(0);
+    if (axis == -1) {
+      shape.cols = length;
+    } else if (axis == -2) {
+      shape.rows = length;
+    } else {
+      throw_user("{}: block_sizes of axis {} are not supported, only those of -1 and -2", where,
+                 axis);
+    }
+  }
+  return shape;
+}
+
+void refuse_unsupported(const QuantizerAttributes& attributes, const std::string& where) {
+  if (attributes.bias) throw_user("{}: affine quantization (bias) is not supported", where);
+  if (attributes.rotate.enable) throw_user("{}: rotation is not supported", where);
+  if (attributes.calibrator == Calibrator::kHistogram) {
+    throw_user("{}: the histogram calibrator is not supported; use max", where);
+  }
+  if (attributes.block_sizes && attributes.block_sizes->four_over_six) {
+    throw_user("{}: four_over_six is not supported", where);
+  }
+  if (attributes.block_sizes && !attributes.block_sizes->scale_block_sizes.empty()) {
+    throw_user("{}: scale_block_sizes are not supported", where);
+  }
+}
+
+}  // namespace
+
+bool QuantizerFormat::needs_amax() const {
+  if (constant_amax) return false;
+  return format.scale == ScaleKind::kE4M3TwoLevel ||
+         (format.scale == ScaleKind::kFloat32 && !dynamic);
+}
+
+BlockShape QuantizerFormat::amax_block() const {
+  return format.scale == ScaleKind::kFloat32 ? format.block : formats::kPerTensor;
+}
+
+QuantizerFormat quantizer_format(const QuantizerAttributes& attributes, const std::string& where) {
+  refuse_unsupported(attributes, where);
+  QuantizerFormat result;
+  result.format.element = element_of(attributes, where);
+  result.dynamic = attributes.dynamic;
+  if (attributes.use_constant_amax) result.constant_amax = 448.0f;
+  if (attributes.constant_amax)
+    result.constant_amax = static_cast<float>(*attributes.constant_amax);
+  if (!attributes.axis.empty()) {
+    if (attributes.axis != std::vector<int>{0}) throw_user("{}: only axis 0 can be kept", where);
+    result.format.block = formats::kPerChannel;
+  }
+  if (attributes.block_sizes) {
+    result.format.block = block_shape_of(*attributes.block_sizes, where);
+    result.format.scale = scale_kind_of(*attributes.block_sizes, where);
+    const bool scaled = result.format.scale != ScaleKind::kFloat32;
+    if (scaled && !attributes.block_sizes->dynamic) {
+      throw_user("{}: static scales for {} need a search, which is not supported", where,
+                 describe(attributes));
+    }
+    result.dynamic = result.dynamic || attributes.block_sizes->dynamic;
+  }
+  return result;
+}
+
+}  // namespace lathe::quantization

@@ -1,0 +1,92 @@
+#include "quantization/scale_groups.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "quantization/kv_cache.h"
+
+namespace lathe::quantization {
+namespace {
+
+using Members = std::vector<TensorQuantizer*>;
+
+Members enabled_inputs(const Conversion& conversion, const std::vector<size_t>& group) {
+  Members members;
+  for (size_t index : group) {
+    TensorQuantizer* input = conversion.layers[index].input;
+    if (input != nullptr && input->enabled()) members.push_back(input);
+  }
+  return members;
+}
+
+/// Every member gets the largest amax. Members that saw nothing take that of the others.
+void share_amax(const Members& members) {
+  std::vector<float> largest;
+  for (const TensorQuantizer* member : members) {
+    if (!member->has_amax()) continue;
+    if (largest.empty()) largest = member->amax();
+    for (size_t i = 0; i < largest.size(); ++i)
+      largest[i] = std::max(largest[i], member->amax().at(i));
+  }
+  if (largest.empty()) return;
+  for (TensorQuantizer* member : members) member->set_amax(largest);
+}
+
+}  // namespace
+
+std::vector<const QuantizedLayer*> weight_members(const Conversion& conversion,
+                                                  const std::vector<size_t>& group) {
+  std::vector<const QuantizedLayer*> members;
+  for (size_t index : group) {
+    if (conversion.layers[index].weight->enabled()) members.push_back(&conversion.layers[index]);
+  }
+  return members;
+}
+
+bool shares_weight_scale(const formats::Format& format, const ScaleOptions& options) {
+  if (format.scale == formats::ScaleKind::kE4M3TwoLevel) return true;
+  return options.fuse_scales && format.scale == formats::ScaleKind::kFloat32 &&
+         format.block == formats::kPerTensor;
+}
+
+std::vector<std::string> mixed_group_problems(const Conversion& conversion) {
+  std::vector<std::string> problems;
+  for (const auto& group : conversion.groups) {
+    const auto members = weight_members(conversion, group);
+    for (const QuantizedLayer* member : members) {
+      if (member->weight->format().format == members[0]->weight->format().format) continue;
+      problems.push_back(fmt::format("{} ({}) and {} ({}) read the same value and need one format",
+                                     members[0]->path, members[0]->weight->describe(), member->path,
+                                     member->weight->describe()));
+      break;
+    }
+  }
+  return problems;
+}
+
+void finish_group(const Conversion& conversion, const std::vector<size_t>& group,
+                  const ScaleOptions& options) {
+  Members weights;
+  for (const QuantizedLayer* member : weight_members(conversion, group))
+    weights.push_back(member->weight);
+  if (!weights.empty() && shares_weight_scale(weights[0]->format().format, options))
+    share_amax(weights);
+  const Members inputs = enabled_inputs(conversion, group);
+  if (!inputs.empty() && inputs[0]->format().needs_amax()) share_amax(inputs);
+  for (TensorQuantizer* quantizer : weights) quantizer->finish();
+  for (TensorQuantizer* quantizer : inputs) quantizer->finish();
+  for (size_t index : group) {
+    if (conversion.layers[index].output->enabled()) conversion.layers[index].output->finish();
+  }
+}
+
+void finish_attention(const QuantizedAttention& attention) {
+  for (TensorQuantizer* quantizer : {attention.query, attention.key, attention.value}) {
+    if (!quantizer->enabled() || !quantizer->has_amax()) continue;
+    quantizer->set_scales(
+        kv_quantizer_scales(quantizer->format().format, kv_cache_scale(quantizer->amax().at(0))));
+  }
+}
+
+}  // namespace lathe::quantization

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "quantization/conversion.h"
+
+namespace lathe::quantization {
+
+/// Weights whose shape does not suit their format: K not divisible by the block, rows that cannot
+/// be packed in pairs. One line for each layer, all at once.
+std::vector<std::string> shape_problems(const Conversion& conversion);
+
+}  // namespace lathe::quantization

@@ -1,0 +1,153 @@
+#include "quantization/tensor_quantizer.h"
+
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mul.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "kernels/kernels.h"
+#include "quantization/tensor_matrix.h"
+
+namespace lathe::quantization {
+namespace {
+
+QuantizerFormat single_format(const TensorQuantizer::Stages& stages, const std::string& name) {
+  check_internal(stages != nullptr && !stages->empty(), "{} has no attributes", name);
+  if (stages->size() > 1) {
+    throw_user("{}: sequential quantizers ({}) are not supported", name,
+               describe(std::span(*stages)));
+  }
+  return quantizer_format(stages->front(), name);
+}
+
+std::vector<float> amax_of(const at::Tensor& x, formats::BlockShape block,
+                           const std::string& name) {
+  const kernels::MatrixView matrix = matrix_view(x, name);
+  std::vector<float> grid(formats::grid_shape(block, matrix.rows, matrix.cols).size());
+  const kernels::AmaxResult result = kernels::amax(matrix, block, grid);
+  if (result.nonfinite > 0) {
+    throw_data("{}: {} of {} values are NaN or infinite", name, result.nonfinite, x.numel());
+  }
+  return grid;
+}
+
+}  // namespace
+
+TensorQuantizer::TensorQuantizer(std::string name, bool enabled, Stages stages)
+    : name_(std::move(name)), enabled_(false), stages_(std::move(stages)) {
+  set_enabled(enabled);
+}
+
+void TensorQuantizer::set_enabled(bool enabled) {
+  if (enabled && !format_) {
+    format_ = single_format(stages_, name_);
+    if (format_->constant_amax) {
+      set_amax({*format_->constant_amax});
+      finish();
+    }
+  }
+  enabled_ = enabled;
+}
+
+const QuantizerFormat& TensorQuantizer::format() const {
+  check_internal(format_.has_value(), "{} was never enabled", name_);
+  return *format_;
+}
+
+std::string TensorQuantizer::describe() const {
+  if (!enabled_) return "disabled";
+  if (!stages_) return formats::format_name(format_->format);
+  return quantization::describe(std::span(*stages_));
+}
+
+at::Tensor TensorQuantizer::forward(const at::Tensor& input) {
+  const at::Tensor x = pre_quant_scale_.defined() ? at::mul(input, pre_quant_scale_) : input;
+  if (!enabled_ || mode_ == Mode::kBypass || x.numel() == 0) return x;
+  if (mode_ == Mode::kObserve) {
+    observe(x);
+    return x;
+  }
+  return quantize(x);
+}
+
+void TensorQuantizer::observe(const at::Tensor& x) {
+  if (!format_->needs_amax()) return;
+  const at::Tensor dense = x.contiguous();
+  std::vector<float> seen = amax_of(dense, format_->amax_block(), name_);
+  if (has_amax()) {
+    merge_amax(seen);
+  } else {
+    amax_ = std::move(seen);
+  }
+  has_scales_ = false;
+}
+
+void TensorQuantizer::set_amax(std::vector<float> amax) {
+  amax_ = std::move(amax);
+  has_scales_ = false;
+}
+
+void TensorQuantizer::merge_amax(const std::vector<float>& other) {
+  check_internal(other.size() == amax_.size(), "{}: amax has {} values, another {}", name_,
+                 amax_.size(), other.size());
+  std::transform(amax_.begin(), amax_.end(), other.begin(), amax_.begin(),
+                 [](float a, float b) { return std::max(a, b); });
+  has_scales_ = false;
+}
+
+void TensorQuantizer::reset() {
+  if (format_ && format_->constant_amax) return;
+  amax_.clear();
+  has_scales_ = false;
+}
+
+void TensorQuantizer::finish() {
+  if (!has_amax()) return;
+  scales_ = scales_for(amax_);
+  has_scales_ = true;
+}
+
+void TensorQuantizer::set_scales(formats::Scales scales) {
+  scales_ = std::move(scales);
+  has_scales_ = true;
+}
+
+void TensorQuantizer::restore(const QuantizerFormat& format,
+                              std::optional<formats::Scales> scales) {
+  format_ = format;
+  enabled_ = true;
+  if (scales) set_scales(std::move(*scales));
+}
+
+formats::Scales TensorQuantizer::scales_for(const std::vector<float>& amax) const {
+  const formats::Format& format = format_->format;
+  if (format.scale == formats::ScaleKind::kFloat32) return formats::scales_from_amax(format, amax);
+  return formats::Scales::make(format.scale, 0,
+                               formats::global_scale_from_amax(format, amax.at(0)));
+}
+
+at::Tensor TensorQuantizer::quantize(const at::Tensor& x) const {
+  const at::Tensor dense = x.contiguous();
+  at::Tensor y = at::empty_like(dense);
+  const kernels::MatrixView from = matrix_view(dense, name_);
+  const kernels::MutableMatrixView to = mutable_matrix_view(y, name_);
+  const bool own_scales = format_->needs_amax() && !has_scales_;
+  const formats::Scales scales =
+      own_scales ? scales_for(amax_of(dense, format_->amax_block(), name_)) : formats::Scales();
+  const formats::Scales& used = own_scales ? scales : scales_;
+  if (format_->dynamic) {
+    kernels::fake_quantize_dynamic(format_->format, from, used.global_scale, to);
+  } else {
+    kernels::fake_quantize(format_->format, from, used.view(), to);
+  }
+  return y;
+}
+
+TensorQuantizer& quantizer_of(const ir::Module& module) {
+  auto* quantizer = dynamic_cast<TensorQuantizer*>(module.state.get());
+  check_internal(quantizer != nullptr, "{} is not a TensorQuantizer", module.type);
+  return *quantizer;
+}
+
+}  // namespace lathe::quantization

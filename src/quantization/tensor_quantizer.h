@@ -1,0 +1,93 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/scale.h"
+#include "ir/module.h"
+#include "quantization/quantizer_format.h"
+
+namespace lathe::quantization {
+
+/// The state of a TensorQuantizer module: rounds the tensor that goes through it to the values that
+/// its format has.
+///
+/// amax is gathered (observe), merged with that of its group (merge_amax), and made into scales
+/// once (finish). From then on fake quantization, packing and unpacking use these scales; nothing
+/// changes them but a new calibration.
+class TensorQuantizer : public ir::ModuleState {
+ public:
+  using Stages = std::shared_ptr<const std::vector<QuantizerAttributes>>;
+
+  enum class Mode {
+    kQuantize,  // y = Q(x)
+    kObserve,   // y = x, and amax is gathered
+    kBypass,    // y = x
+  };
+
+  /// `name`: the full dotted name. An enabled quantizer must have attributes that are supported
+  /// (UserError).
+  TensorQuantizer(std::string name, bool enabled, Stages stages);
+
+  const std::string& name() const { return name_; }
+  bool enabled() const { return enabled_; }
+  void set_enabled(bool enabled);
+  void set_mode(Mode mode) { mode_ = mode; }
+  /// What it does when it is enabled.
+  const QuantizerFormat& format() const;
+  std::string describe() const override;
+
+  /// What the module does: by mode, if it is enabled. A quantizer that needs an amax and has none
+  /// takes that of x.
+  at::Tensor forward(const at::Tensor& input);
+
+  /// amax := max(amax, that of x). DataError that names the quantizer if x holds NaN or infinities.
+  void observe(const at::Tensor& x);
+
+  bool has_amax() const { return !amax_.empty(); }
+  /// By block, row-major, as formats::grid_shape(format().amax_block(), rows, cols).
+  const std::vector<float>& amax() const { return amax_; }
+  void set_amax(std::vector<float> amax);
+  /// amax := max of both, cell by cell; they must have the same shape.
+  void merge_amax(const std::vector<float>& other);
+  void reset();
+
+  /// amax becomes scales. Without an amax (nothing was seen) they are made at each call from the
+  /// tensor at hand.
+  void finish();
+  bool has_scales() const { return has_scales_; }
+  /// Static formats: a scale a block. NVFP4: global_scale alone.
+  const formats::Scales& scales() const { return scales_; }
+  /// Scales that are not made from amax here; they hold until amax changes.
+  void set_scales(formats::Scales scales);
+
+  /// What a checkpoint says: the quantizer is on, with this format and these scales (none: made at
+  /// each call).
+  void restore(const QuantizerFormat& format, std::optional<formats::Scales> scales);
+
+  /// x is multiplied by this [K] first, also by a quantizer that is off (AWQ, SmoothQuant).
+  void set_pre_quant_scale(at::Tensor scale) { pre_quant_scale_ = std::move(scale); }
+  const at::Tensor& pre_quant_scale() const { return pre_quant_scale_; }
+
+ private:
+  at::Tensor quantize(const at::Tensor& x) const;
+  formats::Scales scales_for(const std::vector<float>& amax) const;
+
+  std::string name_;
+  bool enabled_;
+  Mode mode_ = Mode::kQuantize;
+  Stages stages_;
+  std::optional<QuantizerFormat> format_;
+  std::vector<float> amax_;
+  formats::Scales scales_;
+  bool has_scales_ = false;
+  at::Tensor pre_quant_scale_;
+};
+
+/// The quantizer of a TensorQuantizer module.
+TensorQuantizer& quantizer_of(const ir::Module& module);
+
+}  // namespace lathe::quantization
