@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -14,6 +15,7 @@ namespace lathe::cli {
 namespace {
 
 struct Line {
+  std::string pattern;
   FoldedName name;
   const Inspection::TensorRow* first;
   int64_t count = 0;
@@ -28,12 +30,17 @@ std::vector<Line> fold(const Inspection& inspection, bool all) {
     const auto name = all ? NumberedName{row.name, {}} : take_numbers(row.name);
     const auto [entry, added] =
         index.emplace(Key{name.pattern, row.stored, row.shape, row.format}, lines.size());
-    if (added) lines.push_back({.name = FoldedName(name.pattern), .first = &row});
+    if (added) {
+      lines.push_back({.pattern = name.pattern, .name = FoldedName(name.pattern), .first = &row});
+    }
     Line& line = lines[entry->second];
     line.name.add(name.numbers);
     ++line.count;
     line.bytes += row.bytes;
   }
+  // Files order tensors by size of their elements; a module's belong together.
+  const auto by_name = [](const Line& a, const Line& b) { return a.pattern < b.pattern; };
+  if (!all) std::stable_sort(lines.begin(), lines.end(), by_name);
   return lines;
 }
 

@@ -48,6 +48,7 @@ function(lathe_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE
     LATHE_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+    LATHE_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden"
     LATHE_BINARY_DIR="${PROJECT_BINARY_DIR}")
   if(ARG_TORCH)
     lathe_use_torch(${name})

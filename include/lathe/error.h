@@ -12,8 +12,8 @@ enum class ErrorKind {
   kInternal,  // a bug in Lathe: exit code 70, asks for a report
 };
 
-/// Every error that Lathe throws. The message names the option, file, tensor or layer, what was expected and what
-/// was found.
+/// Every error that Lathe throws. The message names the option, file, tensor or layer, what was
+/// expected and what was found.
 class Error : public std::runtime_error {
  public:
   Error(ErrorKind kind, std::string message);

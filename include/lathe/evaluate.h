@@ -19,19 +19,19 @@ struct Evaluation {
 
   /// Against a reference model on the same tokens.
   struct Divergence {
-    double mean = 0;           // KL(reference || model) of a token, in nats
-    double error = 0;          // standard error of the mean
+    double mean = 0;   // KL(reference || model) of a token, in nats
+    double error = 0;  // standard error of the mean
     double median = 0;
     double percentile_99 = 0;
     double maximum = 0;
-    double same_top = 0;       // share of tokens whose most likely successor is the same
+    double same_top = 0;  // share of tokens whose most likely successor is the same
     double reference_perplexity = 0;
   };
   std::optional<Divergence> divergence;
 };
 
-/// Runs block by block of layers, so that one block's weights are in memory at a time. Both models must have the same
-/// vocabulary.
+/// Runs block by block of layers, so that one block's weights are in memory at a time. Both models
+/// must have the same vocabulary.
 Evaluation evaluate(Model& model, const TokenBlocks& data, Model* reference = nullptr);
 
 }  // namespace lathe

@@ -19,12 +19,14 @@ struct ExportReport {
   int64_t quantized_tensors = 0;
   int64_t copied_tensors = 0;
   int64_t dropped_tensors = 0;
-  int64_t bytes = 0;          // of all tensors written
-  double bits_per_weight = 0; // of all weights, scales counted
+  int64_t bytes = 0;           // of all tensors written
+  double bits_per_weight = 0;  // of all weights, scales counted
 };
 
-/// Writes a quantized (or plain) model as a Hugging Face directory that vLLM, SGLang and TensorRT-LLM load: packed
-/// weights, scales, config.json, hf_quant_config.json, tokenizer files. Atomic; read back and checked.
-ExportReport export_checkpoint(Model& model, const std::string& folder, const ExportOptions& options = {});
+/// Writes a quantized (or plain) model as a Hugging Face directory that vLLM, SGLang and
+/// TensorRT-LLM load: packed weights, scales, config.json, hf_quant_config.json, tokenizer files.
+/// Atomic; read back and checked.
+ExportReport export_checkpoint(Model& model, const std::string& folder,
+                               const ExportOptions& options = {});
 
 }  // namespace lathe

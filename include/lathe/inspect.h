@@ -15,14 +15,14 @@ struct Inspection {
     std::string stored;          // "BF16", "Q4_1", "U8", ...
     std::vector<int64_t> shape;  // as stored
     int64_t bytes = 0;
-    std::string format;          // of a packed weight: "nvfp4", ...; else ""
+    std::string format;  // of a packed weight: "nvfp4", ...; else ""
   };
   std::string kind;          // "Hugging Face directory", "GGUF file"
   std::string architecture;  // "" if unknown
   std::string quant_algo;    // "" if not quantized
   std::string kv_cache_algo;
   std::string dtype;
-  int64_t parameters = 0;    // logical weights
+  int64_t parameters = 0;  // logical weights
   int64_t bytes = 0;
   double bits_per_weight = 0;
   std::vector<TensorRow> tensors;

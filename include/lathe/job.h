@@ -15,12 +15,12 @@ namespace lathe {
 struct QuantizeJob {
   std::string model;
   std::string output;
-  std::string format;        // a preset's name; or
-  std::string recipe;        // a YAML or JSON file
-  std::string kv_cache;      // "", "fp8" or "nvfp4"
-  std::string calibration;   // a file, "builtin", or "" for none
+  std::string format;       // a preset's name; or
+  std::string recipe;       // a YAML or JSON file
+  std::string kv_cache;     // "", "fp8" or "nvfp4"
+  std::string calibration;  // a file, "builtin", or "" for none
   int64_t samples = 128;
-  int64_t seq_len = 0;       // 0: 512 for text, the length of the rows for ids
+  int64_t seq_len = 0;  // 0: 512 for text, the length of the rows for ids
   std::string dialect = "modelopt";
   int64_t max_shard_bytes = 5'000'000'000;
   bool fuse_scales = true;
@@ -29,15 +29,15 @@ struct QuantizeJob {
   bool force = false;
   std::string eval_text;     // evaluate what is shipped, before it is written; "" for no evaluation
   int64_t eval_samples = 0;  // 0: all
-  bool layer_errors = false; // measure each layer's relative error (reads weights once more)
+  bool layer_errors = false;  // measure each layer's relative error (reads weights once more)
 };
 
 /// What would be done, and everything that stands in the way.
 struct QuantizePlan {
   struct Row {
-    std::string name;         // of the tensor in the source
-    std::string action;       // "quantize", "copy", "drop", "tie"
-    std::string format;       // "fp8 per-tensor", "BF16"; of dropped ones: the reason
+    std::string name;    // of the tensor in the source
+    std::string action;  // "quantize", "copy", "drop", "tie"
+    std::string format;  // "fp8 per-tensor", "BF16"; of dropped ones: the reason
     std::vector<int64_t> shape;
     int64_t bytes_in = 0;
     int64_t bytes_out = 0;
@@ -53,12 +53,13 @@ struct QuantizePlan {
   std::vector<std::string> warnings;
   int64_t bytes_read = 0;
   int64_t bytes_written = 0;
-  int64_t memory_bytes = 0;   // estimated peak of anonymous memory
-  double bits_per_weight = 0; // of the quantized weights, scales counted
+  int64_t memory_bytes = 0;    // estimated peak of anonymous memory
+  double bits_per_weight = 0;  // of the quantized weights, scales counted
   int64_t calibration_tokens = 0;
 };
 
-/// All problems at once, no work, nothing written. Throws only if the model or the recipe cannot be read at all.
+/// All problems at once, no work, nothing written. Throws only if the model or the recipe cannot be
+/// read at all.
 QuantizePlan plan_job(const QuantizeJob& job);
 
 struct QuantizeReport {
@@ -70,14 +71,15 @@ struct QuantizeReport {
   struct Layer {
     std::string path;
     std::string format;
-    double relative_error = 0;    // ||W - Q(W)|| / ||W||
+    double relative_error = 0;  // ||W - Q(W)|| / ||W||
   };
   std::vector<Layer> layers;
-  std::optional<Evaluation> evaluation;  // of the quantized model, from memory, before it was written
+  std::optional<Evaluation>
+      evaluation;  // of the quantized model, from memory, before it was written
 };
 
-/// Plans, and throws UserError with all problems if there are any; then reads, calibrates, packs, writes and checks
-/// block by block.
+/// Plans, and throws UserError with all problems if there are any; then reads, calibrates, packs,
+/// writes and checks block by block.
 QuantizeReport run_job(const QuantizeJob& job);
 
 }  // namespace lathe

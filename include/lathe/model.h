@@ -27,19 +27,22 @@ struct ModuleInfo {
   std::string type;  // "Linear", "QuantLinear", "LlamaDecoderLayer", ...
 };
 
-/// A trained model: a Hugging Face directory, quantized ones (the modelopt dialect) included, or a .gguf file. A handle:
-/// copies are the same model. Opening reads headers only; weights are mapped and read when they are used.
+/// A trained model: a Hugging Face directory, quantized ones (the modelopt dialect) included, or a
+/// .gguf file. A handle: copies are the same model. Opening reads headers only; weights are mapped
+/// and read when they are used.
 class Model {
  public:
-  /// UserError or DataError as the message says: no such file, an unknown option of the architecture, tensors that do
-  /// not fit config.json (all at once).
+  /// UserError or DataError as the message says: no such file, an unknown option of the
+  /// architecture, tensors that do not fit config.json (all at once).
   static Model open(const std::string& path, const OpenOptions& options = {});
 
-  /// Runs the whole model. Inputs that it does not take are ignored; UserError if one that it needs is missing.
+  /// Runs the whole model. Inputs that it does not take are ignored; UserError if one that it needs
+  /// is missing.
   NamedTensors run(const NamedTensors& inputs);
   NamedTensors operator()(const NamedTensors& inputs) { return run(inputs); }
 
-  /// False for an architecture that Lathe does not know: such a model has tensors, but cannot be run.
+  /// False for an architecture that Lathe does not know: such a model has tensors, but cannot be
+  /// run.
   bool can_run() const;
   /// "LlamaForCausalLM", ...; "" if unknown.
   std::string architecture() const;
@@ -54,8 +57,8 @@ class Model {
   std::string text(std::string_view module_path = {}) const;
 
   bool has_tokenizer() const;
-  /// Token ids of a text, with the special tokens that the model's tokenizer adds if asked. UserError without a
-  /// tokenizer.
+  /// Token ids of a text, with the special tokens that the model's tokenizer adds if asked.
+  /// UserError without a tokenizer.
   std::vector<int64_t> encode(std::string_view text, bool add_special_tokens = false) const;
   std::string decode(const std::vector<int64_t>& ids) const;
 

@@ -13,9 +13,11 @@
 
 namespace lathe {
 
-/// Which quantizers there are, what each does, and how they are calibrated: a preset, or a recipe in YAML or JSON, in
-/// either of two forms: an ordered list of {quantizer_name, cfg, enable}, or a dictionary of wildcards
-/// {"quant_cfg": {"*weight_quantizer": {"num_bits": 8, "format": "fp8"}, "default": {"enable": false}},
+/// Which quantizers there are, what each does, and how they are calibrated: a preset, or a recipe
+/// in YAML or JSON, in either of two forms: an ordered list of {quantizer_name, cfg, enable}, or a
+/// dictionary of wildcards
+/// {"quant_cfg": {"*weight_quantizer": {"num_bits": 8, "format": "fp8"}, "default": {"enable":
+/// false}},
 ///  "algorithm": "max"}.
 class QuantizeConfig {
  public:
@@ -50,13 +52,14 @@ std::vector<PresetInfo> presets();
 using ForwardLoop = std::function<void(Model&)>;
 
 struct QuantizeOptions {
-  /// Linears that read the same value (q/k/v, gate/up) get one per-tensor weight scale, which engines that fuse them
-  /// need. false: FP8 and INT8 per-tensor weight scales stay separate.
+  /// Linears that read the same value (q/k/v, gate/up) get one per-tensor weight scale, which
+  /// engines that fuse them need. false: FP8 and INT8 per-tensor weight scales stay separate.
   bool fuse_scales = true;
 };
 
-/// Puts quantizers into the model as the config says and calibrates them. `forward_loop` may be left out if no
-/// quantizer needs activations. All problems (K not divisible by the block, ...) are reported at once, before any work.
+/// Puts quantizers into the model as the config says and calibrates them. `forward_loop` may be
+/// left out if no quantizer needs activations. All problems (K not divisible by the block, ...) are
+/// reported at once, before any work.
 void quantize(Model& model, const QuantizeConfig& config, const ForwardLoop& forward_loop = {},
               const QuantizeOptions& options = {});
 
@@ -68,7 +71,7 @@ int64_t enable_quantizers(Model& model, std::string_view wildcard);
 int64_t disable_quantizers(Model& model, std::string_view wildcard);
 
 struct QuantizerInfo {
-  std::string name;         // "model.layers.0.self_attn.q_proj.weight_quantizer"
+  std::string name;  // "model.layers.0.self_attn.q_proj.weight_quantizer"
   bool enabled;
   std::string description;  // "fp8 per-tensor", ...
   std::vector<float> amax;  // empty if it has none (yet)
@@ -79,8 +82,8 @@ void print_quant_summary(const Model& model, std::ostream& out);
 /// Replaces amax values of quantizers, by name (from another calibration); scales follow from them.
 void load_amax(Model& model, const NamedTensors& amax_by_name);
 
-/// Replaces each quantized weight by its fake-quantized value and turns its quantizer off: the model runs faster and
-/// gives the same outputs. It can no longer be exported.
+/// Replaces each quantized weight by its fake-quantized value and turns its quantizer off: the
+/// model runs faster and gives the same outputs. It can no longer be exported.
 void fold_weight(Model& model);
 
 }  // namespace lathe

@@ -31,13 +31,15 @@ constexpr DType dtype_of<int32_t>() {
   return DType::kI32;
 }
 
-/// A contiguous row-major array in memory that several holders may share. Values are not written to once it is made.
+/// A contiguous row-major array in memory that several holders may share. Values are not written to
+/// once it is made.
 class Tensor {
  public:
   Tensor() = default;
 
   /// A tensor over memory that `owner` keeps alive.
-  Tensor(DType dtype, std::vector<int64_t> shape, const void* data, std::shared_ptr<const void> owner);
+  Tensor(DType dtype, std::vector<int64_t> shape, const void* data,
+         std::shared_ptr<const void> owner);
 
   /// A tensor that owns its values; UserError if their number is not the product of the shape.
   template <typename T>
@@ -64,7 +66,8 @@ class Tensor {
   std::shared_ptr<const void> owner_;
 };
 
-/// Tensors by the names that the model's inputs and outputs have: input_ids, attention_mask, logits, ...
+/// Tensors by the names that the model's inputs and outputs have: input_ids, attention_mask,
+/// logits, ...
 using NamedTensors = std::map<std::string, Tensor>;
 
 /// Reads a .safetensors or .npz file, or an .npy file (whose tensor is called "input_ids").

@@ -18,15 +18,18 @@ constexpr int64_t kDefaultSeqLen = 512;
 
 /// The text of one line of a .jsonl file: `text`, or the contents of `messages` with their roles.
 std::string text_of_record(const nlohmann::json& record, const std::string& where) {
-  if (record.is_object() && record.contains("text") && record["text"].is_string()) return record["text"];
+  if (record.is_object() && record.contains("text") && record["text"].is_string())
+    return record["text"];
   if (!record.is_object() || !record.contains("messages") || !record["messages"].is_array()) {
     throw_data("{}: expected an object with \"text\" or \"messages\"", where);
   }
   std::string text;
   for (const nlohmann::json& message : record["messages"]) {
-    const bool well_formed = message.is_object() && message.contains("content") && message["content"].is_string();
+    const bool well_formed =
+        message.is_object() && message.contains("content") && message["content"].is_string();
     if (!well_formed) throw_data("{}: expected messages with a \"content\" text", where);
-    text += message.value("role", std::string("user")) + ": " + message["content"].get<std::string>() + "\n";
+    text += message.value("role", std::string("user")) + ": " +
+            message["content"].get<std::string>() + "\n";
   }
   return text;
 }
@@ -50,7 +53,8 @@ TokenBlocks cut(std::vector<int64_t> ids, const DataOptions& options, const std:
   blocks.seq_len = options.seq_len > 0 ? options.seq_len : kDefaultSeqLen;
   const auto available = static_cast<int64_t>(ids.size()) / blocks.seq_len;
   if (available == 0) {
-    throw_data("{}: {} tokens are fewer than one block of {} (--seq-len)", source, ids.size(), blocks.seq_len);
+    throw_data("{}: {} tokens are fewer than one block of {} (--seq-len)", source, ids.size(),
+               blocks.seq_len);
   }
   blocks.samples = options.samples > 0 ? std::min(options.samples, available) : available;
   ids.resize(static_cast<size_t>(blocks.samples * blocks.seq_len));
@@ -63,8 +67,8 @@ const Tensor& find_ids(const NamedTensors& tensors, const std::string& path) {
   if (found == tensors.end()) throw_data("{}: there is no tensor \"input_ids\"", path);
   const Tensor& ids = found->second;
   if (ids.dtype() != DType::kI64 || ids.shape().size() != 2) {
-    throw_data("{}: input_ids must be int64 [N, L], found {} with {} dimensions", path, dtype_name(ids.dtype()),
-               ids.shape().size());
+    throw_data("{}: input_ids must be int64 [N, L], found {} with {} dimensions", path,
+               dtype_name(ids.dtype()), ids.shape().size());
   }
   return ids;
 }
@@ -73,11 +77,13 @@ const Tensor& find_ids(const NamedTensors& tensors, const std::string& path) {
 TokenBlocks take_rows(const Tensor& tensor, const DataOptions& options, const std::string& source) {
   const int64_t rows = tensor.shape()[0];
   const int64_t length = tensor.shape()[1];
-  if (rows == 0 || length < 2) throw_data("{}: input_ids [{}, {}] hold no tokens to use", source, rows, length);
+  if (rows == 0 || length < 2)
+    throw_data("{}: input_ids [{}, {}] hold no tokens to use", source, rows, length);
   TokenBlocks blocks{.source = source};
   blocks.seq_len = options.seq_len > 0 ? options.seq_len : length;
   if (blocks.seq_len > length) {
-    throw_data("{}: input_ids [{}, {}] are shorter than --seq-len {}", source, rows, length, blocks.seq_len);
+    throw_data("{}: input_ids [{}, {}] are shorter than --seq-len {}", source, rows, length,
+               blocks.seq_len);
   }
   blocks.samples = options.samples > 0 ? std::min(options.samples, rows) : rows;
   blocks.ids.resize(static_cast<size_t>(blocks.samples * blocks.seq_len));
@@ -94,14 +100,15 @@ void check_vocabulary(const TokenBlocks& blocks, int64_t vocab_size) {
   for (size_t i = 0; i < blocks.ids.size(); ++i) {
     const int64_t id = blocks.ids[i];
     if (id >= 0 && id < vocab_size) continue;
-    throw_data("{}: token id {} of block {} is outside the model's vocabulary of {}", blocks.source, id,
-               static_cast<int64_t>(i) / blocks.seq_len, vocab_size);
+    throw_data("{}: token id {} of block {} is outside the model's vocabulary of {}", blocks.source,
+               id, static_cast<int64_t>(i) / blocks.seq_len, vocab_size);
   }
 }
 
 TokenBlocks load_text(std::string_view text, const std::string& source, const Model& model,
                       const DataOptions& options) {
-  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) throw_data("{}: the file is empty", source);
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    throw_data("{}: the file is empty", source);
   return cut(model.encode(text), options, source);
 }
 
@@ -119,7 +126,9 @@ TokenBlocks load_tokens(const std::string& path, const Model& model, const DataO
   } else if (extension == ".txt") {
     blocks = load_text(read_file(path), path, model, options);
   } else {
-    throw_user("{}: data is read from .txt, .jsonl, .safetensors, .npy and .npz files, or \"builtin\"", path);
+    throw_user(
+        "{}: data is read from .txt, .jsonl, .safetensors, .npy and .npz files, or \"builtin\"",
+        path);
   }
   check_vocabulary(blocks, model.vocab_size());
   return blocks;

@@ -17,7 +17,8 @@ Model::Impl& runnable(Model::Impl& model) {
 
 at::Tensor logits_of(const ops::NamedTensors& outputs, const std::string& path) {
   const auto found = outputs.find("logits");
-  if (found == outputs.end()) throw_user("{}: the model gives no logits, so it has no perplexity", path);
+  if (found == outputs.end())
+    throw_user("{}: the model gives no logits, so it has no perplexity", path);
   return found->second;
 }
 
@@ -27,7 +28,8 @@ EvaluationStream::EvaluationStream(Model::Impl& model, const TokenBlocks& data)
     : model_(runnable(model)),
       tokens_(data.samples * data.seq_len),
       stream_(model, token_batches(data, kEvaluationBatchTokens)) {
-  if (data.seq_len < 2) throw_user("{}: blocks of {} tokens predict nothing", data.source, data.seq_len);
+  if (data.seq_len < 2)
+    throw_user("{}: blocks of {} tokens predict nothing", data.source, data.seq_len);
   for (const ops::NamedTensors& batch : token_batches(data, kEvaluationBatchTokens)) {
     ids_.push_back(batch.at("input_ids"));
   }
@@ -45,12 +47,14 @@ void EvaluationStream::run_stage(size_t index, Progress& progress) {
 Evaluation EvaluationStream::finish(EvaluationStream* reference, Progress& progress) {
   const size_t last = stage_count() - 1;
   const auto folded = stream_.fold_stage(last);
-  const auto folded_reference = reference ? reference->stream_.fold_stage(reference->stage_count() - 1) : nullptr;
+  const auto folded_reference =
+      reference ? reference->stream_.fold_stage(reference->stage_count() - 1) : nullptr;
   TokenStatistics statistics;
   for (size_t batch = 0; batch < stream_.batch_count(); ++batch) {
     const at::Tensor logits = logits_of(stream_.run_last(batch), model_.path);
     at::Tensor other;
-    if (reference != nullptr) other = logits_of(reference->stream_.run_last(batch), reference->model_.path);
+    if (reference != nullptr)
+      other = logits_of(reference->stream_.run_last(batch), reference->model_.path);
     statistics.add(logits, ids_[batch], other);
     progress.advance(ids_[batch].numel() * (reference ? 2 : 1));
   }

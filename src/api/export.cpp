@@ -14,24 +14,29 @@ namespace {
 exporting::QuantizationScheme scheme_of(Model::Impl& model, std::vector<std::string>& problems) {
   if (!model.quantization) model.quantization.emplace();
   if (model.folded) problems.push_back("its weights were folded; export before fold_weight()");
-  if (model.source_quantization) problems.push_back("it was opened from a quantized checkpoint, which is exported already");
+  if (model.source_quantization)
+    problems.push_back("it was opened from a quantized checkpoint, which is exported already");
   return api::make_scheme(model, problems);
 }
 
 }  // namespace
 
-ExportReport export_checkpoint(Model& model, const std::string& folder, const ExportOptions& options) {
+ExportReport export_checkpoint(Model& model, const std::string& folder,
+                               const ExportOptions& options) {
   std::vector<std::string> problems;
   Model::Impl& impl = model.impl();
   const exporting::QuantizationScheme scheme = scheme_of(impl, problems);
   api::refuse_problems(model.path(), problems);
-  const exporting::ExportOptions plan_options{.dialect = options.dialect,
-                                              .max_shard_bytes = static_cast<size_t>(options.max_shard_bytes),
-                                              .producer_version = version()};
-  exporting::CheckpointExporter exporter(exporting::CheckpointPlan::make(impl.model, scheme, plan_options), folder,
-                                         exporting::ExportMode::kFresh, options.force);
+  const exporting::ExportOptions plan_options{
+      .dialect = options.dialect,
+      .max_shard_bytes = static_cast<size_t>(options.max_shard_bytes),
+      .producer_version = version()};
+  exporting::CheckpointExporter exporter(
+      exporting::CheckpointPlan::make(impl.model, scheme, plan_options), folder,
+      exporting::ExportMode::kFresh, options.force);
   api::UnitWriter writer(impl, exporter);
-  Progress progress("exporting", static_cast<int64_t>(exporter.plan().units().size()), ProgressUnit::kItems);
+  Progress progress("exporting", static_cast<int64_t>(exporter.plan().units().size()),
+                    ProgressUnit::kItems);
   for (const exporting::ExportUnit& unit : exporter.plan().units()) {
     progress.set_detail(unit.name);
     writer.write(unit);

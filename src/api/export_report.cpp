@@ -15,7 +15,8 @@ double bits_per_weight(const exporting::CheckpointPlan& plan) {
   }
   for (const io::PlannedTensor& tensor : plan.layout().tensors) {
     const std::string_view module = std::string_view(tensor.name).substr(0, tensor.name.rfind('.'));
-    if (!quantized.contains(module)) weights += static_cast<double>(tensor.bytes / dtype_size(tensor.dtype));
+    if (!quantized.contains(module))
+      weights += static_cast<double>(tensor.bytes / dtype_size(tensor.dtype));
   }
   return weights == 0 ? 0 : 8.0 * static_cast<double>(plan.layout().total_bytes) / weights;
 }
@@ -36,12 +37,13 @@ double bits_per_quantized_weight(const exporting::CheckpointPlan& plan) {
 ExportReport export_report(const exporting::CheckpointPlan& plan, const std::string& folder) {
   using exporting::Fate;
   const exporting::Books& books = plan.books();
-  return {.folder = folder,
-          .quantized_tensors = books.total(Fate::kQuantized).tensors,
-          .copied_tensors = books.total(Fate::kCopied).tensors,
-          .dropped_tensors = books.total(Fate::kDropped).tensors + books.total(Fate::kMerged).tensors,
-          .bytes = static_cast<int64_t>(plan.layout().total_bytes),
-          .bits_per_weight = bits_per_weight(plan)};
+  return {
+      .folder = folder,
+      .quantized_tensors = books.total(Fate::kQuantized).tensors,
+      .copied_tensors = books.total(Fate::kCopied).tensors,
+      .dropped_tensors = books.total(Fate::kDropped).tensors + books.total(Fate::kMerged).tensors,
+      .bytes = static_cast<int64_t>(plan.layout().total_bytes),
+      .bits_per_weight = bits_per_weight(plan)};
 }
 
 }  // namespace lathe::api

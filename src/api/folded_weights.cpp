@@ -35,7 +35,8 @@ std::vector<const QuantizedLayer*> layers_below(const quantization::Conversion& 
   std::vector<const QuantizedLayer*> found;
   for (const QuantizedLayer& layer : conversion.layers) {
     for (const std::string& path : module_paths) {
-      const bool below = layer.path == path || (layer.path.starts_with(path) && layer.path[path.size()] == '.');
+      const bool below =
+          layer.path == path || (layer.path.starts_with(path) && layer.path[path.size()] == '.');
       if (!below) continue;
       found.push_back(&layer);
       break;

@@ -9,8 +9,8 @@ namespace lathe::api {
 /// The fake-quantized value of a layer's weight: what its packed form unpacks to.
 at::Tensor fake_quantized_weight(const quantization::QuantizedLayer& layer);
 
-/// While it lives, the quantized weights of some layers are their fake-quantized values, computed once, and their
-/// quantizers are passed by.
+/// While it lives, the quantized weights of some layers are their fake-quantized values, computed
+/// once, and their quantizers are passed by.
 class FoldedWeights {
  public:
   FoldedWeights(const std::vector<const quantization::QuantizedLayer*>& layers);
@@ -27,7 +27,7 @@ class FoldedWeights {
 };
 
 /// Layers below a module's path (or that are the module), in order.
-std::vector<const quantization::QuantizedLayer*> layers_below(const quantization::Conversion& conversion,
-                                                              const std::vector<std::string>& module_paths);
+std::vector<const quantization::QuantizedLayer*> layers_below(
+    const quantization::Conversion& conversion, const std::vector<std::string>& module_paths);
 
 }  // namespace lathe::api

@@ -25,8 +25,10 @@ tokenizer::GgufVocabulary to_tokenizer(const frontends::GgufVocabulary& from) {
 
 void add_tokenizer_files(ir::Model& model, const frontends::GgufVocabulary& vocabulary) {
   const tokenizer::GgufVocabulary source = to_tokenizer(vocabulary);
-  model.files.push_back({.name = "tokenizer.json", .source = {}, .contents = tokenizer_json(source)});
-  model.files.push_back({.name = "tokenizer_config.json", .source = {}, .contents = tokenizer_config_json(source)});
+  model.files.push_back(
+      {.name = "tokenizer.json", .source = {}, .contents = tokenizer_json(source)});
+  model.files.push_back(
+      {.name = "tokenizer_config.json", .source = {}, .contents = tokenizer_config_json(source)});
 }
 
 }  // namespace lathe::api

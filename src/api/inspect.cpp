@@ -22,18 +22,21 @@ void add_gguf_rows(const std::string& path, Inspection& result) {
   const io::GgufFile file = io::GgufFile::open(path);
   for (const io::GgufTensorInfo& tensor : file.tensors()) {
     result.parameters += numel_of(tensor.shape);
-    result.tensors.push_back({tensor.name, std::string(io::ggml_type_name(static_cast<uint32_t>(tensor.type))), tensor.shape,
-                              static_cast<int64_t>(tensor.bytes), ""});
+    result.tensors.push_back({tensor.name,
+                              std::string(io::ggml_type_name(static_cast<uint32_t>(tensor.type))),
+                              tensor.shape, static_cast<int64_t>(tensor.bytes), ""});
   }
 }
 
-void add_safetensors_rows(const std::string& path, const frontends::OpenedModel& opened, Inspection& result) {
+void add_safetensors_rows(const std::string& path, const frontends::OpenedModel& opened,
+                          Inspection& result) {
   std::unordered_map<std::string, std::string> formats;  // of packed weights
   std::unordered_map<std::string, bool> auxiliary;       // scales: not weights
   if (opened.quantization) {
     for (const frontends::QuantizedLinear& linear : opened.quantization->linears) {
       formats[linear.path + ".weight"] = formats::format_name(linear.weight_format);
-      for (const std::string& name : linear.tensors) auxiliary[name] = name != linear.path + ".weight";
+      for (const std::string& name : linear.tensors)
+        auxiliary[name] = name != linear.path + ".weight";
     }
   }
   const io::SafetensorsCheckpoint checkpoint = io::SafetensorsCheckpoint::open(path);
@@ -44,7 +47,8 @@ void add_safetensors_rows(const std::string& path, const frontends::OpenedModel&
                               static_cast<int64_t>(tensor.bytes), packed ? format->second : ""});
     const auto extra = auxiliary.find(tensor.name);
     if (extra != auxiliary.end() && extra->second) continue;
-    const ir::ParameterPtr parameter = packed ? opened.model.root->find_parameter(tensor.name) : nullptr;
+    const ir::ParameterPtr parameter =
+        packed ? opened.model.root->find_parameter(tensor.name) : nullptr;
     result.parameters += parameter ? parameter->numel() : numel_of(tensor.shape);
   }
 }
@@ -69,7 +73,8 @@ Inspection inspect(const std::string& path) {
   }
   for (const Inspection::TensorRow& row : result.tensors) result.bytes += row.bytes;
   if (result.parameters > 0) {
-    result.bits_per_weight = 8.0 * static_cast<double>(result.bytes) / static_cast<double>(result.parameters);
+    result.bits_per_weight =
+        8.0 * static_cast<double>(result.bytes) / static_cast<double>(result.parameters);
   }
   return result;
 }

@@ -39,7 +39,8 @@ class JobRunner {
       : job_(job),
         prepared_(prepared),
         exporter_(*prepared.checkpoint, job.output,
-                  job.resume ? exporting::ExportMode::kResume : exporting::ExportMode::kFresh, job.force),
+                  job.resume ? exporting::ExportMode::kResume : exporting::ExportMode::kFresh,
+                  job.force),
         writer_(prepared.model.impl(), exporter_) {
     for (const auto& unit : exporter_.plan().units()) {
       if (exporter_.unit_finished(unit.name)) ++report_.resumed_units;
@@ -61,8 +62,12 @@ class JobRunner {
   }
 
  private:
-  const quantization::Conversion& conversion() const { return prepared_.model.impl().quantization->conversion; }
-  const quantization::ScaleOptions& scale_options() const { return prepared_.model.impl().quantization->options; }
+  const quantization::Conversion& conversion() const {
+    return prepared_.model.impl().quantization->conversion;
+  }
+  const quantization::ScaleOptions& scale_options() const {
+    return prepared_.model.impl().quantization->options;
+  }
 
   void run_weights_only() {
     Progress progress("quantizing", prepared_.summary.bytes_read, ProgressUnit::kBytes);
@@ -74,7 +79,8 @@ class JobRunner {
       progress.set_detail(unit.name);
       if (!exporter_.unit_finished(unit.name)) finish_unit(unit);
       for (const std::string& name : unit.tensors) {
-        if (const auto found = bytes_in.find(name); found != bytes_in.end()) progress.advance(found->second);
+        if (const auto found = bytes_in.find(name); found != bytes_in.end())
+          progress.advance(found->second);
       }
     }
   }
@@ -102,11 +108,13 @@ class JobRunner {
   }
 
   void run_calibrated() {
-    api::ModelStream stream(prepared_.model.impl(), api::token_batches(*prepared_.calibration, api::kBatchTokens));
+    api::ModelStream stream(prepared_.model.impl(),
+                            api::token_batches(*prepared_.calibration, api::kBatchTokens));
     std::optional<api::EvaluationStream> evaluation;
     if (prepared_.evaluation) evaluation.emplace(prepared_.model.impl(), *prepared_.evaluation);
     const size_t needed = stages_needed(stream);
-    Progress progress("calibrating and writing", total_work(needed, evaluation), ProgressUnit::kTokens);
+    Progress progress("calibrating and writing", total_work(needed, evaluation),
+                      ProgressUnit::kTokens);
     for (size_t stage = 0; stage < stream.stages().size(); ++stage) {
       progress.set_detail(stream.stages()[stage].name);
       const std::vector<const exporting::ExportUnit*> units = units_of(stream.stages()[stage]);
@@ -126,7 +134,8 @@ class JobRunner {
       for (const exporting::ExportUnit* unit : units_of(stream.stages()[stage])) {
         const quantization::MaxCalibration calibration(conversion(), writer_.groups_of(*unit),
                                                        writer_.attentions_of(*unit));
-        if (!exporter_.unit_finished(unit->name) && calibration.needs_activations()) needed = stage + 1;
+        if (!exporter_.unit_finished(unit->name) && calibration.needs_activations())
+          needed = stage + 1;
       }
     }
     return needed;

@@ -19,8 +19,8 @@ constexpr int64_t kBaseMemory = 150'000'000;
 
 QuantizeConfig config_of(const QuantizeJob& job) {
   if (job.format.empty() == job.recipe.empty()) throw_user("give either --format or --recipe");
-  QuantizeConfig config =
-      job.format.empty() ? QuantizeConfig::from_file(job.recipe) : QuantizeConfig::from_preset(job.format);
+  QuantizeConfig config = job.format.empty() ? QuantizeConfig::from_file(job.recipe)
+                                             : QuantizeConfig::from_preset(job.format);
   if (!job.kv_cache.empty()) config.add_kv_cache(job.kv_cache);
   return config;
 }
@@ -28,7 +28,8 @@ QuantizeConfig config_of(const QuantizeJob& job) {
 void check_numbers(const QuantizeJob& job) {
   if (job.samples < 1) throw_user("--samples must be at least 1, found {}", job.samples);
   if (job.seq_len < 0) throw_user("--seq-len must be at least 1, found {}", job.seq_len);
-  if (job.max_shard_bytes < 1) throw_user("--max-shard-size must be positive, found {}", job.max_shard_bytes);
+  if (job.max_shard_bytes < 1)
+    throw_user("--max-shard-size must be positive, found {}", job.max_shard_bytes);
 }
 
 class JobPlanner {
@@ -61,8 +62,9 @@ class JobPlanner {
 
   void check_device() {
     if (job_.device == "cpu") return;
-    problems().push_back(job_.device == "cuda" ? "--device cuda: this build of Lathe has no CUDA kernels; use cpu"
-                                               : "--device must be cpu or cuda, found " + job_.device);
+    problems().push_back(job_.device == "cuda"
+                             ? "--device cuda: this build of Lathe has no CUDA kernels; use cpu"
+                             : "--device must be cpu or cuda, found " + job_.device);
   }
 
   template <typename Function>
@@ -76,25 +78,30 @@ class JobPlanner {
   }
 
   void plan_calibration() {
-    summary().needs_calibration = whole_calibration(impl().quantization->conversion).needs_activations();
+    summary().needs_calibration =
+        whole_calibration(impl().quantization->conversion).needs_activations();
     if (!summary().needs_calibration) {
-      if (!job_.calibration.empty()) summary().warnings.push_back("the format needs no activations: --calib is not used");
+      if (!job_.calibration.empty())
+        summary().warnings.push_back("the format needs no activations: --calib is not used");
       return;
     }
     if (!impl().model.has_graph()) {
-      collect_problem([&] { impl().require_graph(fmt::format("{} quantizes activations, which", summary().config)); });
+      collect_problem([&] {
+        impl().require_graph(fmt::format("{} quantizes activations, which", summary().config));
+      });
       return;
     }
     if (job_.calibration.empty()) {
-      problems().push_back(fmt::format(
-          "{} quantizes activations and needs data to calibrate them: give --calib FILE (.txt, .jsonl, .safetensors, "
-          ".npy), or --calib builtin for the text that comes with Lathe",
-          summary().config));
+      problems().push_back(
+          fmt::format("{} quantizes activations and needs data to calibrate them: give --calib "
+                      "FILE (.txt, .jsonl, .safetensors, "
+                      ".npy), or --calib builtin for the text that comes with Lathe",
+                      summary().config));
       return;
     }
     collect_problem([&] {
-      prepared_.calibration =
-          load_tokens(job_.calibration, prepared_.model, {.samples = job_.samples, .seq_len = job_.seq_len});
+      prepared_.calibration = load_tokens(job_.calibration, prepared_.model,
+                                          {.samples = job_.samples, .seq_len = job_.seq_len});
       summary().calibration_tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
     });
   }
@@ -103,26 +110,30 @@ class JobPlanner {
     if (job_.eval_text.empty()) return;
     collect_problem([&] {
       impl().require_graph("--eval-text");
-      prepared_.evaluation =
-          load_tokens(job_.eval_text, prepared_.model, {.samples = job_.eval_samples, .seq_len = job_.seq_len});
+      prepared_.evaluation = load_tokens(job_.eval_text, prepared_.model,
+                                         {.samples = job_.eval_samples, .seq_len = job_.seq_len});
     });
   }
 
   /// What must be equal for an interrupted run to be continued.
   std::string fingerprint() {
-    std::string text = fmt::format("{}|{}|{}", summary().config, job_.fuse_scales, prepared_.model.path());
+    std::string text =
+        fmt::format("{}|{}|{}", summary().config, job_.fuse_scales, prepared_.model.path());
     if (!job_.recipe.empty()) text += "|" + enabled_quantizers();
     if (prepared_.calibration) {
       uint64_t hash = 14695981039346656037ull;
-      for (int64_t id : prepared_.calibration->ids) hash = (hash ^ static_cast<uint64_t>(id)) * 1099511628211ull;
-      text += fmt::format("|{}x{}|{:016x}", prepared_.calibration->samples, prepared_.calibration->seq_len, hash);
+      for (int64_t id : prepared_.calibration->ids)
+        hash = (hash ^ static_cast<uint64_t>(id)) * 1099511628211ull;
+      text += fmt::format("|{}x{}|{:016x}", prepared_.calibration->samples,
+                          prepared_.calibration->seq_len, hash);
     }
     return text;
   }
 
   std::string enabled_quantizers() {
     std::string text;
-    for (const quantization::TensorQuantizer* quantizer : impl().quantization->conversion.quantizers()) {
+    for (const quantization::TensorQuantizer* quantizer :
+         impl().quantization->conversion.quantizers()) {
       if (quantizer->enabled()) text += quantizer->name() + "=" + quantizer->describe() + ";";
     }
     return text;
@@ -130,18 +141,21 @@ class JobPlanner {
 
   void plan_checkpoint() {
     const exporting::QuantizationScheme scheme = make_scheme(impl(), problems());
-    const exporting::ExportOptions options{.dialect = job_.dialect,
-                                           .max_shard_bytes = static_cast<size_t>(job_.max_shard_bytes),
-                                           .producer_version = version(),
-                                           .fingerprint = fingerprint()};
+    const exporting::ExportOptions options{
+        .dialect = job_.dialect,
+        .max_shard_bytes = static_cast<size_t>(job_.max_shard_bytes),
+        .producer_version = version(),
+        .fingerprint = fingerprint()};
     const auto found = exporting::CheckpointPlan::problems(impl().model, scheme, options);
     for (const std::string& problem : found) {
-      if (std::find(problems().begin(), problems().end(), problem) == problems().end()) problems().push_back(problem);
+      if (std::find(problems().begin(), problems().end(), problem) == problems().end())
+        problems().push_back(problem);
     }
     if (!found.empty()) return;
     prepared_.checkpoint = exporting::CheckpointPlan::make(impl().model, scheme, options);
     const auto mode = job_.resume ? exporting::ExportMode::kResume : exporting::ExportMode::kFresh;
-    for (const std::string& problem : output_problems(*prepared_.checkpoint, job_.output, mode, job_.force)) {
+    for (const std::string& problem :
+         output_problems(*prepared_.checkpoint, job_.output, mode, job_.force)) {
       problems().push_back(problem);
     }
     summarize(*prepared_.checkpoint);
@@ -152,7 +166,8 @@ class JobPlanner {
     if (!quant.is_null()) {
       const auto& section = quant.at("quantization");
       if (section.at("quant_algo").is_string()) summary().quant_algo = section.at("quant_algo");
-      if (section.at("kv_cache_quant_algo").is_string()) summary().kv_cache_algo = section.at("kv_cache_quant_algo");
+      if (section.at("kv_cache_quant_algo").is_string())
+        summary().kv_cache_algo = section.at("kv_cache_quant_algo");
     }
     summary().bytes_written = static_cast<int64_t>(plan.layout().total_bytes);
     summary().bits_per_weight = bits_per_quantized_weight(plan);
@@ -161,7 +176,8 @@ class JobPlanner {
   }
 
   void add_rows(const exporting::CheckpointPlan& plan) {
-    std::unordered_map<std::string, int64_t> bytes_out;  // by module of quantized layers, else by tensor
+    std::unordered_map<std::string, int64_t>
+        bytes_out;  // by module of quantized layers, else by tensor
     std::unordered_map<std::string, const exporting::PlannedLayer*> layers;
     for (const auto& layer : plan.layers()) layers[layer.scheme.path + ".weight"] = &layer;
     for (const io::PlannedTensor& tensor : plan.layout().tensors) {
@@ -176,7 +192,8 @@ class JobPlanner {
       const auto layer = layers.find(source.path);
       if (layer != layers.end()) {
         row.action = "quantize";
-        row.format = impl().quantization->conversion.find(layer->second->scheme.path)->weight->describe();
+        row.format =
+            impl().quantization->conversion.find(layer->second->scheme.path)->weight->describe();
       } else if (source.path.empty()) {
         row.action = "drop";
         row.format = source.dropped;
@@ -184,7 +201,8 @@ class JobPlanner {
         row.action = bytes_out.contains(source.path) ? "copy" : "tie";
         row.format = dtype_name(ir::to_dtype(source.parameter->dtype()));
       }
-      if (!source.path.empty() && bytes_out.contains(source.path)) row.bytes_out = bytes_out.at(source.path);
+      if (!source.path.empty() && bytes_out.contains(source.path))
+        row.bytes_out = bytes_out.at(source.path);
       summary().tensors.push_back(std::move(row));
     }
   }
@@ -194,7 +212,8 @@ class JobPlanner {
     int64_t memory = kBaseMemory;
     if (prepared_.calibration) {
       const int64_t hidden = impl().model.config.value("hidden_size", int64_t{0});
-      const int64_t inner = std::max(impl().model.config.value("intermediate_size", int64_t{0}), hidden);
+      const int64_t inner =
+          std::max(impl().model.config.value("intermediate_size", int64_t{0}), hidden);
       const int64_t tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
       memory += std::min<int64_t>(2 * tokens * hidden, static_cast<int64_t>(kActivationBudget));
       memory += 2 * kBatchTokens * (4 * inner + 8 * hidden);
@@ -207,7 +226,8 @@ class JobPlanner {
     for (const auto& group : conversion.groups) {
       const auto members = weight_members(conversion, group);
       if (members.size() < 2) continue;
-      if (!shares_weight_scale(members[0]->weight->format().format, impl().quantization->options)) continue;
+      if (!shares_weight_scale(members[0]->weight->format().format, impl().quantization->options))
+        continue;
       std::vector<std::string>& paths = summary().groups.emplace_back();
       for (const auto* member : members) paths.push_back(member->path);
     }

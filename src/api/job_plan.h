@@ -8,8 +8,8 @@
 
 namespace lathe::api {
 
-/// A job, made ready: the model with its quantizers, the calibration tokens, the checkpoint's plan. What stands in
-/// the way is in summary.problems.
+/// A job, made ready: the model with its quantizers, the calibration tokens, the checkpoint's plan.
+/// What stands in the way is in summary.problems.
 struct PreparedJob {
   Model model;
   QuantizePlan summary;
@@ -18,7 +18,8 @@ struct PreparedJob {
   std::optional<exporting::CheckpointPlan> checkpoint;  // if nothing stands in its way
 };
 
-/// Opens and converts the model, reads the calibration data, plans the checkpoint: all problems at once.
+/// Opens and converts the model, reads the calibration data, plans the checkpoint: all problems at
+/// once.
 PreparedJob prepare_job(const QuantizeJob& job);
 
 }  // namespace lathe::api

@@ -39,7 +39,8 @@ bool Model::Impl::has_tokenizer() const { return find_file(model, "tokenizer.jso
 const tokenizer::Tokenizer& Model::Impl::require_tokenizer() const {
   if (tokenizer) return *tokenizer;
   const ir::AuxiliaryFile* file = find_file(model, "tokenizer.json");
-  if (file == nullptr) throw_user("{}: there is no tokenizer.json; give token ids instead of text", path);
+  if (file == nullptr)
+    throw_user("{}: there is no tokenizer.json; give token ids instead of text", path);
   const std::string name = file->source.empty() ? path + " (tokenizer)" : file->source.string();
   const std::string text = file->source.empty() ? file->contents : read_file(file->source);
   tokenizer = tokenizer::Tokenizer::from_json(text, name);
@@ -79,13 +80,15 @@ int64_t Model::vocab_size() const { return impl_->model.vocab_size; }
 std::vector<InputInfo> Model::inputs() const {
   impl_->require_graph("listing inputs");
   std::vector<InputInfo> inputs;
-  for (const auto& [name, required] : ops::model_inputs(impl_->root())) inputs.push_back({name, required});
+  for (const auto& [name, required] : ops::model_inputs(impl_->root()))
+    inputs.push_back({name, required});
   return inputs;
 }
 
 std::vector<ModuleInfo> Model::modules() const {
   std::vector<ModuleInfo> modules;
-  for (const auto& [path, module] : ir::named_modules(impl_->root())) modules.push_back({path, module->type});
+  for (const auto& [path, module] : ir::named_modules(impl_->root()))
+    modules.push_back({path, module->type});
   return modules;
 }
 
@@ -101,6 +104,8 @@ std::vector<int64_t> Model::encode(std::string_view text, bool add_special_token
   return impl_->require_tokenizer().encode(text, add_special_tokens);
 }
 
-std::string Model::decode(const std::vector<int64_t>& ids) const { return impl_->require_tokenizer().decode(ids, true); }
+std::string Model::decode(const std::vector<int64_t>& ids) const {
+  return impl_->require_tokenizer().decode(ids, true);
+}
 
 }  // namespace lathe

@@ -26,7 +26,8 @@ ops::NamedTensors ModelStream::run_last(size_t batch) {
 }
 
 void ModelStream::release_stage(size_t index) {
-  for (const std::string& path : run_.stages().at(index).modules) ir::release_parameters(model_.root().at(path));
+  for (const std::string& path : run_.stages().at(index).modules)
+    ir::release_parameters(model_.root().at(path));
 }
 
 }  // namespace lathe::api

@@ -10,7 +10,8 @@
 
 namespace lathe::api {
 
-/// One model on many batches, stage by stage (see ops::StagedRun), with one stage's weights in memory.
+/// One model on many batches, stage by stage (see ops::StagedRun), with one stage's weights in
+/// memory.
 class ModelStream {
  public:
   ModelStream(Model::Impl& model, std::vector<ops::NamedTensors> batches);
@@ -21,8 +22,8 @@ class ModelStream {
   /// Takes all batches through a stage; `after_batch` is called after each.
   void run_stage(size_t index, const std::function<void()>& after_batch);
 
-  /// Replaces the quantized weights of a stage by their fake-quantized values for as long as the result lives. Null if
-  /// the model has no quantizers.
+  /// Replaces the quantized weights of a stage by their fake-quantized values for as long as the
+  /// result lives. Null if the model has no quantizers.
   std::unique_ptr<FoldedWeights> fold_stage(size_t index);
 
   /// Takes one batch through the last stage and gives the model's outputs.

@@ -14,12 +14,14 @@ namespace {
 std::vector<std::string> unmatched_warnings(const quantization::QuantizerResolver& resolver,
                                             const quantization::Conversion& conversion) {
   std::vector<quantization::QuantizerName> names;
-  for (const quantization::TensorQuantizer* quantizer : conversion.quantizers()) names.push_back({quantizer->name(), ""});
+  for (const quantization::TensorQuantizer* quantizer : conversion.quantizers())
+    names.push_back({quantizer->name(), ""});
   std::vector<std::string> warnings;
   for (size_t entry : resolver.unmatched_entries(names)) {
     const auto& unmatched = resolver.config().entries[entry];
     if (unmatched.parent_class) continue;
-    warnings.push_back(fmt::format("the pattern \"{}\" matches no quantizer of this model", unmatched.quantizer_name));
+    warnings.push_back(fmt::format("the pattern \"{}\" matches no quantizer of this model",
+                                   unmatched.quantizer_name));
   }
   return warnings;
 }
@@ -33,18 +35,21 @@ bool anything_enabled(const quantization::Conversion& conversion) {
 
 }  // namespace
 
-bool is_known_algorithm(std::string_view algorithm) { return algorithm == "max" || algorithm == "none"; }
+bool is_known_algorithm(std::string_view algorithm) {
+  return algorithm == "max" || algorithm == "none";
+}
 
 void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,
              std::vector<std::string>& problems) {
   if (model.quantization || model.source_quantization) {
     throw_user("{}: the model is quantized already ({})", model.path,
-               model.quantization ? model.quantization->config_name : model.source_quantization->quant_algo);
+               model.quantization ? model.quantization->config_name
+                                  : model.source_quantization->quant_algo);
   }
   const quantization::QuantConfig& parsed = config.impl().config;
   if (!is_known_algorithm(parsed.algorithm.method)) {
-    problems.push_back(fmt::format("the algorithm \"{}\" of {} is not supported; \"max\" is", parsed.algorithm.method,
-                                   config.name()));
+    problems.push_back(fmt::format("the algorithm \"{}\" of {} is not supported; \"max\" is",
+                                   parsed.algorithm.method, config.name()));
   }
   const quantization::QuantizerResolver resolver(parsed);
   Quantization& made = model.quantization.emplace();
@@ -54,7 +59,8 @@ void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOpt
   made.conversion = convert(model.root(), resolver, model.name_groups, problems);
   made.warnings = unmatched_warnings(resolver, made.conversion);
   model.interpreter.forget();
-  for (auto& list : {quantization::shape_problems(made.conversion), quantization::mixed_group_problems(made.conversion)}) {
+  for (auto& list : {quantization::shape_problems(made.conversion),
+                     quantization::mixed_group_problems(made.conversion)}) {
     problems.insert(problems.end(), list.begin(), list.end());
   }
   if (!anything_enabled(made.conversion) && problems.empty()) {

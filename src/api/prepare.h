@@ -9,8 +9,8 @@
 
 namespace lathe::api {
 
-/// Puts quantizers into the model as the config says. What stands in the way is appended to `problems`; the model is
-/// changed all the same, so that all problems are found.
+/// Puts quantizers into the model as the config says. What stands in the way is appended to
+/// `problems`; the model is changed all the same, so that all problems are found.
 void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,
              std::vector<std::string>& problems);
 

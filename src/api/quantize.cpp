@@ -17,14 +17,16 @@ namespace {
 
 Quantization& require_quantization(const Model& model) {
   std::optional<Quantization>& quantization = model.impl().quantization;
-  if (!quantization) throw_user("{}: the model has no quantizers; call quantize() first", model.path());
+  if (!quantization)
+    throw_user("{}: the model has no quantizers; call quantize() first", model.path());
   return *quantization;
 }
 
 int64_t switch_quantizers(Model& model, std::string_view wildcard, bool enabled) {
   const quantization::NamePattern pattern(wildcard);
   int64_t count = 0;
-  for (quantization::TensorQuantizer* quantizer : require_quantization(model).conversion.quantizers()) {
+  for (quantization::TensorQuantizer* quantizer :
+       require_quantization(model).conversion.quantizers()) {
     if (!pattern.matches(quantizer->name())) continue;
     quantizer->set_enabled(enabled);
     ++count;
@@ -35,7 +37,8 @@ int64_t switch_quantizers(Model& model, std::string_view wildcard, bool enabled)
 void warn_unseen(const quantization::Conversion& conversion) {
   const std::vector<std::string> unseen = unseen_quantizers(conversion);
   if (unseen.empty()) return;
-  spdlog::warn("{} quantizers saw no data and will take each tensor's own amax, {} first", unseen.size(), unseen[0]);
+  spdlog::warn("{} quantizers saw no data and will take each tensor's own amax, {} first",
+               unseen.size(), unseen[0]);
 }
 
 }  // namespace
@@ -46,7 +49,8 @@ void quantize(Model& model, const QuantizeConfig& config, const ForwardLoop& for
   api::prepare(model.impl(), config, options, problems);
   if (!problems.empty()) model.impl().quantization.reset();
   api::refuse_problems(model.path(), problems);
-  for (const std::string& warning : model.impl().quantization->warnings) spdlog::warn("{}", warning);
+  for (const std::string& warning : model.impl().quantization->warnings)
+    spdlog::warn("{}", warning);
   calibrate(model, config.algorithm(), forward_loop);
 }
 
@@ -57,8 +61,9 @@ void calibrate(Model& model, std::string_view algorithm, const ForwardLoop& forw
   Quantization& quantization = require_quantization(model);
   quantization::MaxCalibration calibration = api::whole_calibration(quantization.conversion);
   if (calibration.needs_activations() && !forward_loop) {
-    throw_user("{}: {} needs activations: give a forward loop that runs the model on calibration data", model.path(),
-               quantization.config_name);
+    throw_user(
+        "{}: {} needs activations: give a forward loop that runs the model on calibration data",
+        model.path(), quantization.config_name);
   }
   calibration.begin();
   if (forward_loop) forward_loop(model);
@@ -66,15 +71,19 @@ void calibrate(Model& model, std::string_view algorithm, const ForwardLoop& forw
   warn_unseen(quantization.conversion);
 }
 
-int64_t enable_quantizers(Model& model, std::string_view wildcard) { return switch_quantizers(model, wildcard, true); }
+int64_t enable_quantizers(Model& model, std::string_view wildcard) {
+  return switch_quantizers(model, wildcard, true);
+}
 int64_t disable_quantizers(Model& model, std::string_view wildcard) {
   return switch_quantizers(model, wildcard, false);
 }
 
 std::vector<QuantizerInfo> quantizers(const Model& model) {
   std::vector<QuantizerInfo> result;
-  for (const quantization::TensorQuantizer* quantizer : require_quantization(model).conversion.quantizers()) {
-    result.push_back({quantizer->name(), quantizer->enabled(), quantizer->describe(), quantizer->amax()});
+  for (const quantization::TensorQuantizer* quantizer :
+       require_quantization(model).conversion.quantizers()) {
+    result.push_back(
+        {quantizer->name(), quantizer->enabled(), quantizer->describe(), quantizer->amax()});
   }
   return result;
 }
@@ -93,7 +102,8 @@ void load_amax(Model& model, const NamedTensors& amax_by_name) {
     const auto found = by_name.find(name);
     if (found == by_name.end()) throw_user("{}: there is no quantizer {}", model.path(), name);
     const at::Tensor values = api::to_torch(tensor).to(at::kFloat).contiguous();
-    found->second->set_amax({values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()});
+    found->second->set_amax(
+        {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()});
   }
   for (const auto& group : quantization.conversion.groups) {
     finish_group(quantization.conversion, group, quantization.options);

@@ -10,14 +10,16 @@ namespace {
 using quantization::QuantizerFormat;
 
 /// The input format of a checkpoint: one static scale, or NVFP4's global scale over dynamic blocks.
-void restore_input(quantization::TensorQuantizer& quantizer, const frontends::QuantizedLinear& linear) {
+void restore_input(quantization::TensorQuantizer& quantizer,
+                   const frontends::QuantizedLinear& linear) {
   QuantizerFormat format{.format = *linear.input_format, .dynamic = true};
   if (!linear.input_scale) {
     quantizer.restore(format, std::nullopt);
     return;
   }
   const formats::ScaleKind kind = format.format.scale;
-  formats::Scales scales = formats::Scales::make(kind, kind == formats::ScaleKind::kFloat32 ? 1 : 0, *linear.input_scale);
+  formats::Scales scales = formats::Scales::make(kind, kind == formats::ScaleKind::kFloat32 ? 1 : 0,
+                                                 *linear.input_scale);
   if (kind == formats::ScaleKind::kFloat32) {
     format.dynamic = false;
     scales.values[0] = *linear.input_scale;
@@ -34,12 +36,14 @@ std::optional<formats::Format> cache_format(const std::string& algo, const std::
 
 void restore_cache(const quantization::QuantizedAttention& attention, const formats::Format& format,
                    const frontends::QuantizedSource& source) {
-  const auto cache = std::find_if(source.caches.begin(), source.caches.end(),
-                                  [&](const auto& candidate) { return candidate.path == attention.path; });
+  const auto cache =
+      std::find_if(source.caches.begin(), source.caches.end(),
+                   [&](const auto& candidate) { return candidate.path == attention.path; });
   const bool known = cache != source.caches.end();
   const float key = known ? cache->k_scale.value_or(1.0f) : 1.0f;
   const float value = known ? cache->v_scale.value_or(1.0f) : 1.0f;
-  const QuantizerFormat how{.format = format, .dynamic = format.scale != formats::ScaleKind::kFloat32};
+  const QuantizerFormat how{.format = format,
+                            .dynamic = format.scale != formats::ScaleKind::kFloat32};
   attention.key->restore(how, quantization::kv_quantizer_scales(format, key));
   attention.value->restore(how, quantization::kv_quantizer_scales(format, value));
 }
@@ -55,12 +59,14 @@ Quantization restore_quantizers(ir::Model& model, const frontends::QuantizedSour
   check_internal(problems.empty(), "disabled quantizers have problems");
   for (const frontends::QuantizedLinear& linear : source.linears) {
     const quantization::QuantizedLayer* layer = result.conversion.find(linear.path);
-    check_internal(layer != nullptr && layer->input != nullptr, "{} is quantized on disk and no Linear", linear.path);
+    check_internal(layer != nullptr && layer->input != nullptr,
+                   "{} is quantized on disk and no Linear", linear.path);
     if (linear.input_format) restore_input(*layer->input, linear);
     if (linear.pre_quant_scale) layer->input->set_pre_quant_scale(linear.pre_quant_scale->tensor());
   }
   if (const auto format = cache_format(source.kv_cache_quant_algo, model.source)) {
-    for (const auto& attention : result.conversion.attentions) restore_cache(attention, *format, source);
+    for (const auto& attention : result.conversion.attentions)
+      restore_cache(attention, *format, source);
   }
   return result;
 }

@@ -21,52 +21,61 @@ exporting::LayerScheme layer_scheme(const QuantizedLayer& layer) {
 void add_cache(const QuantizedAttention& attention, exporting::QuantizationScheme& scheme,
                std::vector<std::string>& problems) {
   if (attention.query->enabled()) {
-    problems.push_back(fmt::format("{}: no checkpoint can hold a query quantizer", attention.query->name()));
+    problems.push_back(
+        fmt::format("{}: no checkpoint can hold a query quantizer", attention.query->name()));
   }
   if (!attention.key->enabled() && !attention.value->enabled()) return;
   if (!attention.key->enabled() || !attention.value->enabled()) {
-    problems.push_back(fmt::format("{}: keys and values of a cache must be quantized together", attention.path));
+    problems.push_back(
+        fmt::format("{}: keys and values of a cache must be quantized together", attention.path));
     return;
   }
   if (attention.key_producer.empty() || attention.value_producer.empty()) {
-    problems.push_back(fmt::format("{}: no linear is found that makes its keys and values", attention.path));
+    problems.push_back(
+        fmt::format("{}: no linear is found that makes its keys and values", attention.path));
     return;
   }
-  scheme.kv.push_back({attention.key_producer, attention.value_producer, attention.key->format().format});
+  scheme.kv.push_back(
+      {attention.key_producer, attention.value_producer, attention.key->format().format});
 }
 
 }  // namespace
 
-exporting::QuantizationScheme make_scheme(const Model::Impl& model, std::vector<std::string>& problems) {
+exporting::QuantizationScheme make_scheme(const Model::Impl& model,
+                                          std::vector<std::string>& problems) {
   exporting::QuantizationScheme scheme;
   const quantization::Conversion& conversion = model.quantization->conversion;
   for (const QuantizedLayer& layer : conversion.layers) {
     if (layer.output->enabled()) {
-      problems.push_back(fmt::format("{}: no checkpoint can hold an output quantizer", layer.output->name()));
+      problems.push_back(
+          fmt::format("{}: no checkpoint can hold an output quantizer", layer.output->name()));
     }
     if (layer.weight->enabled()) {
       scheme.layers.push_back(layer_scheme(layer));
     } else {
       if (layer.input != nullptr && layer.input->enabled()) {
-        problems.push_back(fmt::format("{}: no checkpoint can hold an input quantizer without one for the weight",
-                                       layer.input->name()));
+        problems.push_back(
+            fmt::format("{}: no checkpoint can hold an input quantizer without one for the weight",
+                        layer.input->name()));
       }
       scheme.unquantized.push_back(layer.path);
     }
   }
-  for (const QuantizedAttention& attention : conversion.attentions) add_cache(attention, scheme, problems);
+  for (const QuantizedAttention& attention : conversion.attentions)
+    add_cache(attention, scheme, problems);
   return scheme;
 }
 
 exporting::LayerValues layer_values(const QuantizedLayer& layer) {
   exporting::LayerValues values{.weight_scales = layer.weight->scales()};
   values.weight_scales.kind = layer.weight->format().format.scale;
-  const bool static_input = layer.input != nullptr && layer.input->enabled() && layer.input->format().needs_amax();
+  const bool static_input =
+      layer.input != nullptr && layer.input->enabled() && layer.input->format().needs_amax();
   if (static_input) {
     check_internal(layer.input->has_scales(), "{} was not calibrated", layer.input->name());
     const formats::Scales& scales = layer.input->scales();
-    values.input_scale =
-        scales.kind == formats::ScaleKind::kE4M3TwoLevel ? scales.global_scale : scales.values.at(0);
+    values.input_scale = scales.kind == formats::ScaleKind::kE4M3TwoLevel ? scales.global_scale
+                                                                          : scales.values.at(0);
   }
   return values;
 }

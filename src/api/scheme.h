@@ -7,9 +7,10 @@
 
 namespace lathe::api {
 
-/// What the model's quantizers come to in a checkpoint. Quantizers that no checkpoint can hold (outputs, queries,
-/// inputs alone) are appended to `problems`.
-exporting::QuantizationScheme make_scheme(const Model::Impl& model, std::vector<std::string>& problems);
+/// What the model's quantizers come to in a checkpoint. Quantizers that no checkpoint can hold
+/// (outputs, queries, inputs alone) are appended to `problems`.
+exporting::QuantizationScheme make_scheme(const Model::Impl& model,
+                                          std::vector<std::string>& problems);
 
 /// The final scales of one layer, for packing.
 exporting::LayerValues layer_values(const quantization::QuantizedLayer& layer);

@@ -10,7 +10,8 @@
 
 namespace lathe {
 
-Tensor::Tensor(DType dtype, std::vector<int64_t> shape, const void* data, std::shared_ptr<const void> owner)
+Tensor::Tensor(DType dtype, std::vector<int64_t> shape, const void* data,
+               std::shared_ptr<const void> owner)
     : dtype_(dtype), shape_(std::move(shape)), data_(data), owner_(std::move(owner)) {
   const auto numel = checked_numel(shape_);
   if (!numel) throw_user("a tensor's shape has a negative size or too many elements");
@@ -20,7 +21,8 @@ Tensor::Tensor(DType dtype, std::vector<int64_t> shape, const void* data, std::s
 size_t Tensor::bytes() const { return static_cast<size_t>(numel_) * dtype_size(dtype_); }
 
 void Tensor::check_dtype(DType wanted) const {
-  if (dtype_ != wanted) throw_user("a tensor of {} was read as {}", dtype_name(dtype_), dtype_name(wanted));
+  if (dtype_ != wanted)
+    throw_user("a tensor of {} was read as {}", dtype_name(dtype_), dtype_name(wanted));
 }
 
 void Tensor::check_count(size_t count) const {
@@ -64,7 +66,9 @@ NamedTensors load_tensors(const std::string& path) {
 void save_tensors(const std::string& path, const NamedTensors& tensors) {
   std::vector<io::TensorToWrite> entries;
   for (const auto& [name, tensor] : tensors) {
-    entries.push_back({name, tensor.dtype(), tensor.shape(),
+    entries.push_back({name,
+                       tensor.dtype(),
+                       tensor.shape(),
                        {static_cast<const std::byte*>(tensor.data()), tensor.bytes()}});
   }
   io::write_safetensors(path, entries);

@@ -12,7 +12,8 @@ std::vector<ops::NamedTensors> token_batches(const TokenBlocks& blocks, int64_t 
   for (int64_t first = 0; first < blocks.samples; first += rows) {
     const int64_t count = std::min(rows, blocks.samples - first);
     auto* ids = const_cast<int64_t*>(blocks.ids.data() + first * blocks.seq_len);
-    batches.push_back({{"input_ids", at::from_blob(ids, {count, blocks.seq_len}, at::kLong).clone()}});
+    batches.push_back(
+        {{"input_ids", at::from_blob(ids, {count, blocks.seq_len}, at::kLong).clone()}});
   }
   return batches;
 }

@@ -18,7 +18,8 @@ constexpr int64_t kRowsAtOnce = 128;  // tokens whose float32 logits are in memo
 
 void append(std::vector<double>& list, const at::Tensor& values) {
   const at::Tensor dense = values.to(at::kDouble).contiguous();
-  list.insert(list.end(), dense.const_data_ptr<double>(), dense.const_data_ptr<double>() + dense.numel());
+  list.insert(list.end(), dense.const_data_ptr<double>(),
+              dense.const_data_ptr<double>() + dense.numel());
 }
 
 double mean_of(std::span<const double> values) {
@@ -36,7 +37,8 @@ double error_of(std::span<const double> values, double mean) {
 
 double percentile(std::vector<double> values, double share) {
   const auto rank = static_cast<size_t>(share * static_cast<double>(values.size() - 1) + 0.5);
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(rank), values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(rank),
+                   values.end());
   return values[rank];
 }
 
@@ -46,19 +48,23 @@ at::Tensor target_losses(const at::Tensor& log_probabilities, const at::Tensor& 
 
 }  // namespace
 
-void TokenStatistics::add(const at::Tensor& logits, const at::Tensor& ids, const at::Tensor& reference) {
+void TokenStatistics::add(const at::Tensor& logits, const at::Tensor& ids,
+                          const at::Tensor& reference) {
   for (int64_t sample = 0; sample < ids.size(0); ++sample) {
     const int64_t predicted = ids.size(1) - 1;
     for (int64_t first = 0; first < predicted; first += kRowsAtOnce) {
       const int64_t last = std::min(first + kRowsAtOnce, predicted);
-      const auto rows = [&](const at::Tensor& all) { return all.select(0, sample).slice(0, first, last); };
+      const auto rows = [&](const at::Tensor& all) {
+        return all.select(0, sample).slice(0, first, last);
+      };
       const at::Tensor targets = ids.select(0, sample).slice(0, first + 1, last + 1);
       add_row(rows(logits), targets, reference.defined() ? rows(reference) : at::Tensor());
     }
   }
 }
 
-void TokenStatistics::add_row(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& reference) {
+void TokenStatistics::add_row(const at::Tensor& logits, const at::Tensor& targets,
+                              const at::Tensor& reference) {
   const at::Tensor log_p = at::log_softmax(logits.to(at::kFloat), -1);
   append(losses_, target_losses(log_p, targets));
   if (!std::isfinite(losses_.back())) throw_data("the model gives logits that are NaN or infinite");

@@ -8,10 +8,12 @@
 
 namespace lathe::api {
 
-/// Gathers, token by token, how well logits predict the next id, and how far they are from reference logits.
+/// Gathers, token by token, how well logits predict the next id, and how far they are from
+/// reference logits.
 class TokenStatistics {
  public:
-  /// logits [B, T, V] of ids [B, T]; `reference` likewise, or undefined. DataError if the loss is not finite.
+  /// logits [B, T, V] of ids [B, T]; `reference` likewise, or undefined. DataError if the loss is
+  /// not finite.
   void add(const at::Tensor& logits, const at::Tensor& ids, const at::Tensor& reference);
 
   Evaluation result() const;

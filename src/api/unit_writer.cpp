@@ -10,7 +10,8 @@ UnitWriter::UnitWriter(Model::Impl& model, exporting::CheckpointExporter& export
     : model_(model), exporter_(exporter) {
   const quantization::Conversion& conversion = model.quantization->conversion;
   for (size_t i = 0; i < conversion.layers.size(); ++i) {
-    if (conversion.layers[i].weight->enabled()) layer_of_[conversion.layers[i].path + ".weight"] = i;
+    if (conversion.layers[i].weight->enabled())
+      layer_of_[conversion.layers[i].path + ".weight"] = i;
   }
   for (size_t group = 0; group < conversion.groups.size(); ++group) {
     for (size_t layer : conversion.groups[group]) group_of_[layer] = group;
@@ -35,7 +36,8 @@ std::vector<size_t> UnitWriter::groups_of(const exporting::ExportUnit& unit) con
 std::vector<size_t> UnitWriter::attentions_of(const exporting::ExportUnit& unit) const {
   std::vector<size_t> attentions;
   for (const std::string& name : unit.tensors) {
-    if (const auto found = attention_of_.find(name); found != attention_of_.end()) attentions.push_back(found->second);
+    if (const auto found = attention_of_.find(name); found != attention_of_.end())
+      attentions.push_back(found->second);
   }
   return attentions;
 }
@@ -49,8 +51,9 @@ void UnitWriter::write(const exporting::ExportUnit& unit) {
       layer.parameter()->release();
     } else if (const auto attention = attention_of_.find(name); attention != attention_of_.end()) {
       const quantization::QuantizedAttention& quantized = conversion.attentions[attention->second];
-      exporter_.write_kv({quantized.key_producer, quantized.value_producer, quantized.key->format().format},
-                         kv_values(quantized));
+      exporter_.write_kv(
+          {quantized.key_producer, quantized.value_producer, quantized.key->format().format},
+          kv_values(quantized));
     } else {
       write_plain(name);
     }

@@ -22,7 +22,8 @@ std::optional<T> checked_mul(T a, T b) {
   return result;
 }
 
-/// The product of a shape's sizes; nothing if one is negative or the product overflows int64. [] has one element.
+/// The product of a shape's sizes; nothing if one is negative or the product overflows int64. []
+/// has one element.
 inline std::optional<int64_t> checked_numel(std::span<const int64_t> shape) {
   int64_t numel = 1;
   for (int64_t size : shape) {

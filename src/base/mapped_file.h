@@ -7,7 +7,8 @@
 
 namespace lathe {
 
-/// A file mapped read-only. Shared: slices keep it alive. The pages are the page cache's, not anonymous memory.
+/// A file mapped read-only. Shared: slices keep it alive. The pages are the page cache's, not
+/// anonymous memory.
 class MappedFile {
  public:
   /// Throws UserError if the file cannot be opened (with the reason) or is no regular file.

@@ -7,8 +7,9 @@
 
 namespace lathe {
 
-/// A file that is written under a temporary name beside its own and renamed by commit(): readers see all of it or
-/// nothing. Without commit() the temporary file is removed. Errors (a full disk) are UserErrors that name the file.
+/// A file that is written under a temporary name beside its own and renamed by commit(): readers
+/// see all of it or nothing. Without commit() the temporary file is removed. Errors (a full disk)
+/// are UserErrors that name the file.
 class OutputFile {
  public:
   explicit OutputFile(std::filesystem::path path);
@@ -33,7 +34,8 @@ class OutputFile {
 /// Writes a whole small file atomically.
 void write_file(const std::filesystem::path& path, std::string_view text);
 
-/// Reads a whole file; UserError if it cannot be read, DataError if it is larger than `limit` bytes.
+/// Reads a whole file; UserError if it cannot be read, DataError if it is larger than `limit`
+/// bytes.
 std::string read_file(const std::filesystem::path& path, size_t limit = size_t{1} << 30);
 
 /// write(2) until all is written; `path` only names the file in errors.

@@ -13,10 +13,10 @@ namespace lathe {
 /// Threads that parallel_for uses (OMP_NUM_THREADS, or the cores of this process).
 int max_threads();
 
-/// Calls function(begin, end) on pieces of [begin, end) that are at least `grain` long, in parallel. The pieces are
-/// multiples of `grain` (but the last), so results that depend on a piece's bounds do not depend on the number of
-/// threads if `grain` is their unit. The first exception is rethrown. Nested calls run serially.
-/// The pool is OpenMP's, which LibTorch uses too.
+/// Calls function(begin, end) on pieces of [begin, end) that are at least `grain` long, in
+/// parallel. The pieces are multiples of `grain` (but the last), so results that depend on a
+/// piece's bounds do not depend on the number of threads if `grain` is their unit. The first
+/// exception is rethrown. Nested calls run serially. The pool is OpenMP's, which LibTorch uses too.
 template <typename Function>
 void parallel_for(int64_t begin, int64_t end, int64_t grain, const Function& function) {
   if (begin >= end) return;

@@ -56,7 +56,8 @@ void Progress::set_enabled(bool enabled) { progress_enabled = enabled; }
 void Progress::advance(int64_t amount) {
   done_ += amount;
   const double interval = terminal_ ? kTerminalInterval : kPlainInterval;
-  if (seconds_since(start_) >= kQuietSeconds && (!drawn_ || seconds_since(last_draw_) >= interval)) draw(false);
+  if (seconds_since(start_) >= kQuietSeconds && (!drawn_ || seconds_since(last_draw_) >= interval))
+    draw(false);
 }
 
 void Progress::set_detail(std::string detail) { detail_ = std::move(detail); }
@@ -90,7 +91,8 @@ std::string Progress::describe(bool with_bar) const {
     const int filled = static_cast<int>(fraction * kBarWidth);
     line += fmt::format(" [{}{}]", std::string(filled, '#'), std::string(kBarWidth - filled, '.'));
   }
-  line += fmt::format(" {:3.0f}% {} of {}, {}", fraction * 100, format_amount(static_cast<double>(done_), unit_),
+  line += fmt::format(" {:3.0f}% {} of {}, {}", fraction * 100,
+                      format_amount(static_cast<double>(done_), unit_),
                       format_amount(static_cast<double>(total_), unit_), format_rate(rate, unit_));
   if (finished_ || done_ >= total_) {
     line += fmt::format(", {} in all", format_duration(elapsed));

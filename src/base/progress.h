@@ -9,8 +9,9 @@ namespace lathe {
 /// How progress is counted and shown.
 enum class ProgressUnit { kItems, kBytes, kTokens };
 
-/// Progress of one task on standard error, with rate and time left: a bar that redraws itself on a terminal, a plain
-/// line every few seconds elsewhere, nothing for tasks that end within two seconds.
+/// Progress of one task on standard error, with rate and time left: a bar that redraws itself on a
+/// terminal, a plain line every few seconds elsewhere, nothing for tasks that end within two
+/// seconds.
 class Progress {
  public:
   Progress(std::string title, int64_t total, ProgressUnit unit);

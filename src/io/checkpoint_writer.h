@@ -27,8 +27,8 @@ enum class ExistingCheckpoint { kRefuse, kReplace };
 class CheckpointWriter {
  public:
   /// Starts a checkpoint; the folder is created if need be. UserError if it holds
-  /// model*.safetensors files and `existing` is kRefuse (kReplace removes them), or if the disk
-  /// lacks the bytes.
+  /// model*.safetensors files and `existing` is kRefuse (kReplace removes them: `folder`
+  /// must not be the one that is read from), or if the disk lacks the bytes.
   CheckpointWriter(std::filesystem::path folder, CheckpointLayout layout,
                    ExistingCheckpoint existing = ExistingCheckpoint::kRefuse);
 

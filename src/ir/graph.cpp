@@ -1,6 +1,7 @@
 #include "ir/graph.h"
 
 #include <algorithm>
+#include <cctype>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -32,6 +33,15 @@ std::string name_from_target(const Node& node) {
   }
   std::string name(target);
   std::replace(name.begin(), name.end(), '.', '_');
+  return name;
+}
+
+/// Names of inputs can be anything; those of nodes are words of the text form.
+std::string as_word(std::string name) {
+  const auto is_odd = [](char c) {
+    return !std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '.' && c != ':';
+  };
+  std::replace_if(name.begin(), name.end(), is_odd, '_');
   return name;
 }
 
@@ -125,7 +135,7 @@ size_t Graph::index_of(const Node* node) const {
 }
 
 Node* Graph::insert_at(size_t index, Node node) {
-  node.name = unique_name(node.name.empty() ? name_from_target(node) : node.name);
+  node.name = unique_name(as_word(node.name.empty() ? name_from_target(node) : node.name));
   const auto position = nodes_.begin() + static_cast<std::ptrdiff_t>(index);
   return nodes_.insert(position, std::make_unique<Node>(std::move(node)))->get();
 }

@@ -100,8 +100,8 @@ class Graph {
   /// Nodes that read `node`, in order.
   std::vector<Node*> users(const Node* node);
 
-  /// Appends, or inserts before/after a node of this graph. A name that is empty or taken gets a
-  /// number.
+  /// Appends, or inserts before/after a node of this graph. An empty name is made from the target;
+  /// one that is taken gets a number; characters that are not of words become '_'.
   Node* append(Node node);
   Node* insert_before(const Node* position, Node node);
   Node* insert_after(const Node* position, Node node);

@@ -36,10 +36,10 @@ class Scanner {
   bool accept(std::string_view token) {
     skip_space();
     if (text_.substr(position_, token.size()) != token) return false;
-    const bool inside_word = is_word(token.back()) && position_ + token.size() < text_.size() &&
-                             is_word(text_[position_ + token.size()]);
-    if (inside_word) return false;
-    position_ += token.size();
+    const size_t end = position_ + token.size();
+    const bool is_name = std::isalnum(static_cast<unsigned char>(token.back()));
+    if (is_name && end < text_.size() && is_word(text_[end])) return false;
+    position_ = end;
     return true;
   }
 
@@ -82,7 +82,8 @@ class Scanner {
       }
       out += c;
     }
-    expect("\"");
+    if (position_ == text_.size() || text_[position_] == '\n') fail("a closing quote");
+    ++position_;
     return out;
   }
 

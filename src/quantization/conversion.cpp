@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/error.h"
 #include "trace/shared_inputs.h"
@@ -25,6 +24,8 @@ constexpr std::array<std::string_view, 2> kAttentionOperators = {
     "lathe::attention", "aten::scaled_dot_product_attention"};
 constexpr std::array<std::string_view, 3> kAttentionQuantizers = {
     "q_bmm_quantizer", "k_bmm_quantizer", "v_bmm_quantizer"};
+
+constexpr std::string_view kWeightQuantizer = "weight_quantizer";
 
 const ConversionRule* rule_for(const ir::Module& module) {
   for (const ConversionRule& rule : kRules) {
@@ -58,6 +59,14 @@ ir::GraphPtr embedding_graph() {
   return graph.build();
 }
 
+/// The rows of activations are tokens: another number of them in each batch.
+void refuse_static_blocks(const TensorQuantizer& quantizer) {
+  const QuantizerFormat& format = quantizer.format();
+  if (!format.needs_amax() || format.amax_block() == formats::kPerTensor) return;
+  throw_user("{}: activations have one static scale a tensor, or dynamic ones, not {}",
+             quantizer.name(), quantizer.describe());
+}
+
 class Converter {
  public:
   Converter(const QuantizerResolver& resolver, std::vector<std::string>& problems)
@@ -72,7 +81,7 @@ class Converter {
     QuantizedLayer layer{.path = path, .module = &module};
     if (rule.has_input_quantizer)
       layer.input = &add_quantizer(path, module, "input_quantizer", leaf_type);
-    layer.weight = &add_quantizer(path, module, "weight_quantizer", leaf_type);
+    layer.weight = &add_quantizer(path, module, kWeightQuantizer, leaf_type);
     layer.output = &add_quantizer(path, module, "output_quantizer", leaf_type);
     module.type = std::string(rule.composite_type);
     const bool has_bias = module.parameters.find("bias") != nullptr;
@@ -112,7 +121,9 @@ class Converter {
     auto quantizer = std::make_shared<TensorQuantizer>(full_name, false, resolved.stages);
     try {
       quantizer->set_enabled(resolved.enabled);
-    } catch (const Error& error) {
+      if (resolved.enabled && name != kWeightQuantizer) refuse_static_blocks(*quantizer);
+    } catch (const UserError& error) {
+      quantizer->set_enabled(false);
       problems_.push_back(error.what());
     }
     ir::Module& child = module.add_child(name, ir::make_module("TensorQuantizer"));
@@ -149,17 +160,19 @@ class Converter {
   Conversion result_;
 };
 
-/// Groups by path as indices of layers; layers in no group become groups of one.
-std::vector<std::vector<size_t>> index_groups(const std::vector<QuantizedLayer>& layers,
+/// Groups by path as indices of layers; layers in no group become groups of one. A module that
+/// several paths lead to is one layer.
+std::vector<std::vector<size_t>> index_groups(const ir::Module& root,
+                                              const std::vector<QuantizedLayer>& layers,
                                               const std::vector<std::vector<std::string>>& groups) {
-  std::unordered_map<std::string_view, size_t> index;
-  for (size_t i = 0; i < layers.size(); ++i) index[layers[i].path] = i;
+  std::unordered_map<const ir::Module*, size_t> index;
+  for (size_t i = 0; i < layers.size(); ++i) index[layers[i].module] = i;
   std::vector<std::vector<size_t>> result;
   std::vector<bool> grouped(layers.size(), false);
   for (const auto& group : groups) {
     std::vector<size_t> members;
     for (const std::string& path : group) {
-      const auto found = index.find(path);
+      const auto found = index.find(root.find(path));
       if (found == index.end() || grouped[found->second]) continue;
       grouped[found->second] = true;
       members.push_back(found->second);
@@ -223,7 +236,7 @@ Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
     }
   }
   Conversion result = converter.take();
-  result.groups = index_groups(result.layers, groups);
+  result.groups = index_groups(root, result.layers, groups);
   return result;
 }
 

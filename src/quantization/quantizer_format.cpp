@@ -96,6 +96,13 @@ QuantizerFormat quantizer_format(const QuantizerAttributes& attributes, const st
                  describe(attributes));
     }
     result.dynamic = result.dynamic || attributes.block_sizes->dynamic;
+    // MX integers are symmetric: -128 would need the next power of two.
+    if (result.format.scale == ScaleKind::kE8M0 && !attributes.num_bits.is_float())
+      result.format.element.narrow_range = true;
+  }
+  if (result.constant_amax && result.amax_block() != formats::kPerTensor) {
+    throw_user("{}: a constant amax is for one scale a tensor, not for {}", where,
+               describe(attributes));
   }
   return result;
 }

@@ -1,7 +1,5 @@
 #include "quantization/scale_groups.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 
 #include "quantization/kv_cache.h"
@@ -11,17 +9,19 @@ namespace {
 
 using Members = std::vector<TensorQuantizer*>;
 
-Members enabled_inputs(const Conversion& conversion, const std::vector<size_t>& group) {
+/// Enabled quantizers of inputs that are calibrated: each with one amax for its tensor.
+Members calibrated_inputs(const Conversion& conversion, const std::vector<size_t>& group) {
   Members members;
   for (size_t index : group) {
     TensorQuantizer* input = conversion.layers[index].input;
-    if (input != nullptr && input->enabled()) members.push_back(input);
+    if (input != nullptr && input->enabled() && input->format().needs_amax())
+      members.push_back(input);
   }
   return members;
 }
 
-/// Every member gets the largest amax. Members that saw nothing take that of the others.
-void share_amax(const Members& members) {
+/// max over the members that saw data, cell by cell; empty if none did.
+std::vector<float> largest_amax(const Members& members) {
   std::vector<float> largest;
   for (const TensorQuantizer* member : members) {
     if (!member->has_amax()) continue;
@@ -29,8 +29,20 @@ void share_amax(const Members& members) {
     for (size_t i = 0; i < largest.size(); ++i)
       largest[i] = std::max(largest[i], member->amax().at(i));
   }
-  if (largest.empty()) return;
-  for (TensorQuantizer* member : members) member->set_amax(largest);
+  return largest;
+}
+
+/// A member that did not look itself, since another reads the same value, has that one's amax.
+void finish_together(const Members& members) {
+  const std::vector<float> amax = largest_amax(members);
+  for (TensorQuantizer* member : members) {
+    if (!member->has_amax()) member->set_amax(amax);
+    member->finish(amax);
+  }
+}
+
+void finish_each(const Members& members) {
+  for (TensorQuantizer* member : members) member->finish();
 }
 
 }  // namespace
@@ -70,12 +82,12 @@ void finish_group(const Conversion& conversion, const std::vector<size_t>& group
   Members weights;
   for (const QuantizedLayer* member : weight_members(conversion, group))
     weights.push_back(member->weight);
-  if (!weights.empty() && shares_weight_scale(weights[0]->format().format, options))
-    share_amax(weights);
-  const Members inputs = enabled_inputs(conversion, group);
-  if (!inputs.empty() && inputs[0]->format().needs_amax()) share_amax(inputs);
-  for (TensorQuantizer* quantizer : weights) quantizer->finish();
-  for (TensorQuantizer* quantizer : inputs) quantizer->finish();
+  if (!weights.empty() && shares_weight_scale(weights[0]->format().format, options)) {
+    finish_together(weights);
+  } else {
+    finish_each(weights);
+  }
+  finish_together(calibrated_inputs(conversion, group));
   for (size_t index : group) {
     if (conversion.layers[index].output->enabled()) conversion.layers[index].output->finish();
   }
@@ -84,8 +96,13 @@ void finish_group(const Conversion& conversion, const std::vector<size_t>& group
 void finish_attention(const QuantizedAttention& attention) {
   for (TensorQuantizer* quantizer : {attention.query, attention.key, attention.value}) {
     if (!quantizer->enabled() || !quantizer->has_amax()) continue;
-    quantizer->set_scales(
-        kv_quantizer_scales(quantizer->format().format, kv_cache_scale(quantizer->amax().at(0))));
+    const formats::Format& format = quantizer->format().format;
+    if (format.scale == formats::ScaleKind::kE4M3TwoLevel) {
+      const float cache_scale = kv_cache_scale(quantizer->amax().at(0));
+      quantizer->set_scales(kv_quantizer_scales(format, cache_scale));
+    } else {
+      quantizer->finish();  // FP8: the cache's scale itself
+    }
   }
 }
 

@@ -62,7 +62,9 @@ std::string TensorQuantizer::describe() const {
 }
 
 at::Tensor TensorQuantizer::forward(const at::Tensor& input) {
-  const at::Tensor x = pre_quant_scale_.defined() ? at::mul(input, pre_quant_scale_) : input;
+  // Without .to, a float32 scale would make bfloat16 activations float32.
+  const at::Tensor x =
+      pre_quant_scale_.defined() ? at::mul(input, pre_quant_scale_).to(input.scalar_type()) : input;
   if (!enabled_ || mode_ == Mode::kBypass || x.numel() == 0) return x;
   if (mode_ == Mode::kObserve) {
     observe(x);
@@ -102,9 +104,9 @@ void TensorQuantizer::reset() {
   has_scales_ = false;
 }
 
-void TensorQuantizer::finish() {
-  if (!has_amax()) return;
-  scales_ = scales_for(amax_);
+void TensorQuantizer::finish(const std::vector<float>& group_amax) {
+  if (group_amax.empty()) return;
+  scales_ = scales_for(group_amax);
   has_scales_ = true;
 }
 
@@ -116,7 +118,9 @@ void TensorQuantizer::set_scales(formats::Scales scales) {
 void TensorQuantizer::restore(const QuantizerFormat& format,
                               std::optional<formats::Scales> scales) {
   format_ = format;
+  stages_ = nullptr;
   enabled_ = true;
+  reset();
   if (scales) set_scales(std::move(*scales));
 }
 

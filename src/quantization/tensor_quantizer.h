@@ -57,7 +57,9 @@ class TensorQuantizer : public ir::ModuleState {
 
   /// amax becomes scales. Without an amax (nothing was seen) they are made at each call from the
   /// tensor at hand.
-  void finish();
+  void finish() { finish(amax_); }
+  /// The same with the amax of a group, of the same shape; the quantizer's own stays what it saw.
+  void finish(const std::vector<float>& group_amax);
   bool has_scales() const { return has_scales_; }
   /// Static formats: a scale a block. NVFP4: global_scale alone.
   const formats::Scales& scales() const { return scales_; }

@@ -21,7 +21,7 @@ struct SharedInput {
 std::vector<SharedInput> shared_inputs(const ir::Module& root,
                                        const std::function<bool(const ir::Module&)>& wanted);
 
-/// The path of the module from whose value `node` (of the graph of the module at `path`) is
+/// The path, relative to `module`, of the wanted module from whose value `node` (of its graph) is
 /// computed by operators that look at one tensor at a time (views, norms of a head, rotary
 /// embedding, ...): the first tensor argument is followed, through modules that are not `wanted`.
 /// "" if there is none.

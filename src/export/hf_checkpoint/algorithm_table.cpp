@@ -106,8 +106,9 @@ bool weight_fits(const Algorithm& algorithm, Format weight) {
 }
 
 bool input_fits(const Algorithm& algorithm, const LayerScheme& scheme) {
-  if (!algorithm.input || !scheme.input)
+  if (!algorithm.input || !scheme.input) {
     return algorithm.input.has_value() == scheme.input.has_value();
+  }
   return algorithm.input_dynamic == scheme.input_dynamic &&
          same_storage(*algorithm.input, *scheme.input);
 }

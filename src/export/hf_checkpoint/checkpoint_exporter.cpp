@@ -18,27 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Says that all tensors of the folder are written and verified, and of which plan: an export that
-/// is interrupted after its journal is gone can still be resumed.
-constexpr std::string_view kCompleteMark = "lathe-export.complete";
-
-std::string mark_text(const CheckpointPlan& plan) {
-  return fmt::format("{:016x}\n", plan.layout().hash());
-}
-
-bool is_complete(const fs::path& folder, const CheckpointPlan& plan) {
-  const fs::path mark = folder / kCompleteMark;
-  std::error_code error;
-  return fs::exists(mark, error) && read_file(mark) == mark_text(plan);
-}
-
-void remove_mark(const fs::path& folder) {
-  std::error_code error;
-  fs::remove(folder / kCompleteMark, error);
-  if (error)
-    throw_user("{}: cannot remove: {}", (folder / kCompleteMark).string(), error.message());
-}
-
 void write_planned_file(const PlannedFile& file, const fs::path& folder) {
   if (file.source.empty()) {
     write_file(folder / file.name, file.contents);
@@ -118,7 +97,7 @@ void CheckpointExporter::State::start(ExportMode mode) {
                folder.problems(plan.source(), plan.required_bytes(), mode, force));
   if (mode == ExportMode::kResume && io::CheckpointWriter::can_resume(partial)) {
     writer = io::CheckpointWriter::resume(partial, plan.layout());
-  } else if (mode == ExportMode::kFresh || !is_complete(partial, plan)) {
+  } else if (mode == ExportMode::kFresh || !folder.is_complete(plan.layout().hash())) {
     start_fresh();
   }
 }
@@ -233,15 +212,13 @@ void CheckpointExporter::finish() {
   state.write_files();
   if (state.writer) {
     state.writer->verify();
-    write_file(partial / kCompleteMark, mark_text(state.plan));
+    state.folder.mark_complete(state.plan.layout().hash());
     state.writer->finish();
     state.writer.reset();
   }
   check_as_reader(state.plan, partial);
   state.folder.publish(state.force);
   state.published = true;
-  // Last: until here an interrupted export can be resumed.
-  remove_mark(state.folder.path());
 }
 
 }  // namespace lathe::exporting

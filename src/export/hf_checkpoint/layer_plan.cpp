@@ -23,8 +23,9 @@ std::string describe_formats(const LayerScheme& scheme) {
 
 /// Whether two layers would be stored alike if they agreed about pre_quant_scale.
 bool same_formats(const LayerScheme& a, const LayerScheme& b) {
-  if (a.input.has_value() != b.input.has_value() || a.input_dynamic != b.input_dynamic)
+  if (a.input.has_value() != b.input.has_value() || a.input_dynamic != b.input_dynamic) {
     return false;
+  }
   return same_storage(a.weight, b.weight) && (!a.input || same_storage(*a.input, *b.input));
 }
 

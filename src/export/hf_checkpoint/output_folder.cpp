@@ -20,6 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kStatBlock = 512;
+constexpr std::string_view kCompleteMark = "lathe-export.complete";
+
+std::string mark_text(uint64_t plan_hash) { return fmt::format("{:016x}\n", plan_hash); }
 
 /// Runs `function`; an error of the file system becomes a UserError, which names the path.
 template <typename Function>
@@ -33,7 +36,8 @@ auto with_user_errors(const Function& function) {
 
 fs::path resolve(const fs::path& output) {
   if (output.empty()) throw_user("the output folder has no name");
-  const fs::path path = with_user_errors([&] { return fs::weakly_canonical(fs::absolute(output)); });
+  const fs::path path =
+      with_user_errors([&] { return fs::weakly_canonical(fs::absolute(output)); });
   return path.has_filename() ? path : path.parent_path();
 }
 
@@ -75,8 +79,10 @@ bool is_model_file(const fs::path& file) {
   return file.filename() == "config.json" || file.extension() == ".safetensors";
 }
 
-/// Why a folder must not be replaced: only what looks like a checkpoint is removed.
-std::string replacement_problem(const fs::path& folder) {
+/// Why a folder that has something in it must not be replaced; "" if it may be. With `force` too
+/// only what looks like a checkpoint is removed.
+std::string occupied_problem(const fs::path& folder, bool force) {
+  if (!force) return fmt::format("{}: exists already; --force replaces it", folder.string());
   bool model = false;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.is_directory()) {
@@ -89,6 +95,12 @@ std::string replacement_problem(const fs::path& folder) {
   return fmt::format("{}: not replaced, since it holds no model", folder.string());
 }
 
+/// Whether an export was interrupted after it had finished a unit.
+bool holds_work(const fs::path& partial) {
+  std::error_code error;
+  return io::CheckpointWriter::can_resume(partial) || fs::exists(partial / kCompleteMark, error);
+}
+
 [[noreturn]] void throw_rename(const fs::path& from, const fs::path& to) {
   throw_user("{}: cannot rename to {}: {}", from.string(), to.string(), std::strerror(errno));
 }
@@ -97,10 +109,10 @@ void rename_folder(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) throw_rename(from, to);
 }
 
-void remove_folder(const fs::path& folder) {
+void remove_path(const fs::path& path) {
   std::error_code error;
-  fs::remove_all(folder, error);
-  if (error) throw_user("{}: cannot remove: {}", folder.string(), error.message());
+  fs::remove_all(path, error);
+  if (error) throw_user("{}: cannot remove: {}", path.string(), error.message());
 }
 
 }  // namespace
@@ -111,14 +123,13 @@ OutputFolder::OutputFolder(const fs::path& output)
 std::vector<std::string> OutputFolder::existing_problems(const fs::path& source, bool force) const {
   return with_user_errors([&]() -> std::vector<std::string> {
     if (!fs::exists(path_)) return {};
-    if (!fs::is_directory(path_))
+    if (!fs::is_directory(path_)) {
       return {fmt::format("{}: exists and is no folder", path_.string())};
-    if (!source.empty() && is_inside(fs::weakly_canonical(source), path_)) {
+    }
+    if (!source.empty() && is_inside(fs::weakly_canonical(fs::absolute(source)), path_)) {
       return {fmt::format("{}: holds the model that is exported", path_.string())};
     }
-    if (!is_occupied(path_)) return {};
-    if (!force) return {fmt::format("{}: exists already; --force replaces it", path_.string())};
-    std::string problem = replacement_problem(path_);
+    std::string problem = is_occupied(path_) ? occupied_problem(path_, force) : std::string();
     if (problem.empty()) return {};
     return {std::move(problem)};
   });
@@ -127,7 +138,7 @@ std::vector<std::string> OutputFolder::existing_problems(const fs::path& source,
 std::vector<std::string> OutputFolder::problems(const fs::path& source, uint64_t required_bytes,
                                                 ExportMode mode, bool force) const {
   std::vector<std::string> found = existing_problems(source, force);
-  if (mode == ExportMode::kFresh && !force && io::CheckpointWriter::can_resume(partial_)) {
+  if (mode == ExportMode::kFresh && !force && holds_work(partial_)) {
     found.push_back(fmt::format(
         "{}: an interrupted export is there; --resume continues it, --force starts again",
         partial_.string()));
@@ -146,25 +157,37 @@ std::vector<std::string> OutputFolder::problems(const fs::path& source, uint64_t
   return found;
 }
 
-void OutputFolder::clear_partial() const { remove_folder(partial_); }
+void OutputFolder::clear_partial() const { remove_path(partial_); }
+
+void OutputFolder::mark_complete(uint64_t plan_hash) const {
+  write_file(partial_ / kCompleteMark, mark_text(plan_hash));
+}
+
+bool OutputFolder::is_complete(uint64_t plan_hash) const {
+  const fs::path mark = partial_ / kCompleteMark;
+  std::error_code error;
+  return fs::exists(mark, error) && read_file(mark) == mark_text(plan_hash);
+}
 
 void OutputFolder::publish(bool force) const {
   const bool replaces = is_occupied(path_);
-  if (replaces && !force) {
-    throw_user("{}: exists by now; the export is complete in {} and can be resumed", path_.string(),
-               partial_.string());
+  // It may have come into being since the export began.
+  const std::string problem = replaces ? occupied_problem(path_, force) : std::string();
+  if (!problem.empty()) {
+    throw_user("{}; the export is complete in {} and can be resumed", problem, partial_.string());
   }
   if (!replaces) {
     rename_folder(partial_, path_);
   } else if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) ==
              0) {
-    remove_folder(partial_);
+    remove_path(partial_);
   } else {  // a file system that cannot exchange
     const fs::path old = with_suffix(path_, ".lathe-old");
     rename_folder(path_, old);
     rename_folder(partial_, path_);
-    remove_folder(old);
+    remove_path(old);
   }
+  remove_path(path_ / kCompleteMark);  // last: until here an interrupted export can be resumed
   sync_folder(path_.parent_path());
 }
 

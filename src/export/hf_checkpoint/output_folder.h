@@ -32,6 +32,11 @@ class OutputFolder {
   /// Removes the working folder of an earlier run, if there is one.
   void clear_partial() const;
 
+  /// Says in the working folder that all tensors of the plan with this hash are written and
+  /// verified: an export that is interrupted after its journal is gone can still be resumed.
+  void mark_complete(uint64_t plan_hash) const;
+  bool is_complete(uint64_t plan_hash) const;
+
   /// Gives the working folder its name. With `force` what had the name before is replaced in one
   /// step and then removed; UserError if there is something without it.
   void publish(bool force) const;

@@ -8,7 +8,7 @@ namespace {
 /// amax of a weight that was not calibrated yet. DataError that names the tensor if it holds NaN.
 void calibrate_weight(const QuantizedLayer& layer) {
   TensorQuantizer& quantizer = *layer.weight;
-  if (!quantizer.enabled()) return;
+  if (!quantizer.enabled() || !quantizer.format().needs_amax()) return;
   const bool was_loaded = layer.parameter()->is_loaded();
   with_context(layer.path + ".weight", [&] { quantizer.observe(layer.parameter()->tensor()); });
   if (!was_loaded) layer.parameter()->release();
@@ -55,7 +55,9 @@ void MaxCalibration::begin() {
     for (size_t index : conversion_.groups[group]) {
       const QuantizedLayer& layer = conversion_.layers[index];
       layer.weight->set_mode(TensorQuantizer::Mode::kBypass);
-      if (layer.input == nullptr || !layer.input->enabled()) continue;
+      const bool observes =
+          layer.input != nullptr && layer.input->enabled() && layer.input->format().needs_amax();
+      if (!observes) continue;
       if (!leader) layer.input->set_mode(TensorQuantizer::Mode::kBypass);
       leader = false;
     }

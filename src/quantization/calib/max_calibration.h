@@ -1,6 +1,8 @@
 #pragma once
 
-#include <span>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "quantization/conversion.h"
 #include "quantization/scale_groups.h"

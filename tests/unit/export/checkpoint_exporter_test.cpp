@@ -94,6 +94,16 @@ TEST(CheckpointExporter, RefusesAFolderThatExists) {
   EXPECT_TRUE(contains(text, "exists already; --force")) << text;
 }
 
+TEST(CheckpointExporter, RelativePaths) {
+  const ScratchFolder scratch;
+  const fs::path before = fs::current_path();
+  fs::current_path(scratch.path());
+  const bool written = export_tiny("out", ExportMode::kFresh, false);
+  fs::current_path(before);
+  EXPECT_TRUE(written);
+  EXPECT_TRUE(fs::exists(scratch / "out/config.json"));
+}
+
 TEST(CheckpointExporter, ForceReplacesACheckpointWhenAllIsDone) {
   const ScratchFolder scratch;
   fs::create_directory(scratch / "out");
@@ -225,10 +235,12 @@ TEST(CheckpointExporter, AnExportThatIsCompleteButNotPublishedResumes) {
     fs::create_directory(scratch / "out");
     write_file(scratch / "out/letter.txt", "came in between");
     const std::string text = user_error([&] { run_export(exporter, model, mixed_scheme(model)); });
-    EXPECT_TRUE(contains(text, "exists by now")) << text;
+    EXPECT_TRUE(contains(text, "the export is complete in")) << text;
   }
   EXPECT_EQ(folder_contents(scratch / "out").size(), 1);
   fs::remove_all(scratch / "out");
+  EXPECT_TRUE(contains(user_error([&] { export_tiny(scratch / "out", ExportMode::kFresh, false); }),
+                       "--resume continues it"));
   CheckpointExporter resumed(tiny_plan(), scratch / "out", ExportMode::kResume, false);
   EXPECT_TRUE(resumed.unit_finished("model.layers.1"));
   resumed.finish();

@@ -176,18 +176,16 @@ TEST(Gguf, StrangeTensorsAreNamed) {
 }
 
 TEST(Gguf, OtherDivisorsAreRefused) {
-  const std::string file = read_file(gguf_path("llama3"));
-  const float factor = 8.0f;
-  const float other = 3.5f;
-  const std::string two_factors(reinterpret_cast<const char*>(&factor), sizeof(factor));
-  const std::string changed(reinterpret_cast<const char*>(&other), sizeof(other));
-  // The last tensor of the file ends with two divisors of 8: one of them is changed.
-  std::string broken = file;
-  const size_t place = broken.rfind(two_factors + two_factors);
+  std::string file = read_file(gguf_path("llama3"));
+  const auto bytes_of = [](float value) {
+    return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
+  };
+  // rope_freqs.weight is the last tensor of the file; its last number is the factor, 8.
+  const size_t place = file.rfind(bytes_of(8.0f));
   ASSERT_NE(place, std::string::npos);
-  broken.replace(place, changed.size(), changed);
+  file.replace(place, sizeof(float), bytes_of(3.5f));
   const TemporaryFolder folder;
-  write_file(folder.path() / "model.gguf", broken);
+  write_file(folder.path() / "model.gguf", file);
   expect_contains(error_of(ErrorKind::kUser, [&] { open_model(folder.path() / "model.gguf"); }),
                   "rope_freqs.weight is not that of llama3 scaling");
 }

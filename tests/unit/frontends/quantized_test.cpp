@@ -4,6 +4,9 @@
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <limits>
+
 #include "base/output_file.h"
 #include "checkpoint_fixture.h"
 
@@ -148,7 +151,7 @@ TEST(Quantized, InputScaleIsTheStoredNumber) {
   float expected = 0;
   for (const auto& tensor : checkpoint.tensors) {
     if (tensor.name == std::string(kModule) + ".input_scale") {
-      memcpy(&expected, tensor.bytes.data(), sizeof(expected));
+      std::memcpy(&expected, tensor.bytes.data(), sizeof(expected));
     }
   }
   EXPECT_GT(expected, 0.0f);
@@ -239,7 +242,7 @@ TEST(Quantized, BadNumbersAreNamed) {
   for (const float value : {0.0f, -1.0f, std::numeric_limits<float>::infinity(),
                             std::numeric_limits<float>::quiet_NaN()}) {
     TestCheckpoint checkpoint = exported("FP8_DEFAULT_CFG");
-    memcpy(checkpoint.at(name).bytes.data(), &value, sizeof(value));
+    std::memcpy(checkpoint.at(name).bytes.data(), &value, sizeof(value));
     expect_contains(data_error(checkpoint), name + " is ");
   }
 }

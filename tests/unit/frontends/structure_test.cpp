@@ -3,6 +3,7 @@
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <set>
 
 #include "base/output_file.h"
@@ -210,10 +211,10 @@ TEST(Structure, MisalignedTensorsAreCopied) {
   const auto path = folder.path() / "model.safetensors";
   std::string file = read_file(path);
   uint64_t length = 0;
-  memcpy(&length, file.data(), sizeof(length));
+  std::memcpy(&length, file.data(), sizeof(length));
   const std::string padding = " ";
   length += padding.size();
-  memcpy(file.data(), &length, sizeof(length));
+  std::memcpy(file.data(), &length, sizeof(length));
   file.insert(sizeof(length) + length - padding.size(), padding);
   write_file(path, file);
   const OpenedModel opened = open_model(folder.path(), {.dtype = at::kFloat});

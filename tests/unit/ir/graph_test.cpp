@@ -26,6 +26,7 @@ TEST(Graph, NamesComeFromTargets) {
   EXPECT_EQ(builder.call_op("aten::relu", {x}, {}, "mine")->name, "mine");
   EXPECT_EQ(builder.call_module("self_attn.q_proj", {x})->name, "self_attn_q_proj");
   EXPECT_EQ(builder.get_attr("mlp.weight")->name, "mlp_weight");
+  EXPECT_EQ(builder.placeholder("images/input \"0\"")->name, "images_input__0_");
   builder.output(x);
   EXPECT_EQ(builder.build()->output()->name, "output");
 }

@@ -27,7 +27,7 @@ TEST(Parameter, LoaderIsCalledOnce) {
 
 TEST(Parameter, ReleasedValuesAreReadAgain) {
   int calls = 0;
-  const Parameter parameter(at::kFloat, {}, [&] { return at::full({}, ++calls); });
+  const Parameter parameter(at::kFloat, {}, [&] { return at::full({}, ++calls, at::kFloat); });
   EXPECT_EQ(parameter.tensor().item<float>(), 1);
   parameter.release();
   EXPECT_FALSE(parameter.is_loaded());

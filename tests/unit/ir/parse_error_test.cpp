@@ -26,7 +26,7 @@ const Malformed kMalformed[] = {
     {"module A {\n  attribute x = 1e999\n}", "line 2: expected a number of 64 bits"},
     {"module A {\n  attribute x = [1, 2.5]\n}", "line 2: expected an integer"},
     {"module A {\n  attribute x = [1 2]\n}", "line 2: expected \",\", found \"2]\""},
-    {"module A {\n  attribute x = \"open\n}", "line 2: expected \"\"\""},
+    {"module A {\n  attribute x = \"open\n}", "line 2: expected a closing quote"},
     {"module A {\n  attribute x = \"\\", "line 2: expected an escaped character"},
     {"module A {\n  attribute x = 1\n  attribute x = 2\n}",
      "line 3: expected a name other than x, which is taken"},
@@ -61,7 +61,7 @@ const Malformed kMalformed[] = {
      "line 3: expected a value that was computed before %y"},
     {"module A {\n  graph @1 {\n    output(@f99)\n  }\n}", "line 3: expected a dtype before this"},
     {"module A {\n  graph @1 {\n    output(1 2)\n  }\n}", "line 3: expected \",\""},
-    {"module A {\n  graph @1 {\n    output(1,", "line 3: expected a number"},
+    {"module A {\n  graph @1 {\n    output(1,", "line 3: expected a name, found \"\""},
     {"module A {\n  graph @1 {\n    %x = call_op aten::add(a=)\n  }\n}",
      "line 3: expected a number"},
 };

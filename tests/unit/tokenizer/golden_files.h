@@ -61,7 +61,8 @@ inline uint32_t digest(const Tokenizer& tokenizer, const std::string& text) {
   data += '|';
   append_ids(ids);
   for (bool skip : {false, true}) data += "|" + tokenizer.decode(ids, skip);
-  return static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(data.data()), static_cast<uInt>(data.size())));
+  return static_cast<uint32_t>(
+      crc32(0, reinterpret_cast<const Bytef*>(data.data()), static_cast<uInt>(data.size())));
 }
 
 }  // namespace lathe::tokenizer::golden

@@ -20,19 +20,21 @@ const std::vector<std::string>& corpus() {
 }
 
 std::string shown(const Tokenizer& tokenizer, const std::string& text) {
-  std::string result = nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + " ->";
+  std::string result =
+      nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + " ->";
   for (int64_t id : tokenizer.encode(text, true)) result += fmt::format(" {}", id);
   return result;
 }
 
 /// Compares the digests of texts[0], texts[step], ... with those from `offset` on.
-void expect_digests(const Tokenizer& tokenizer, const std::string& digests, size_t offset, size_t step,
-                    const std::string& name) {
+void expect_digests(const Tokenizer& tokenizer, const std::string& digests, size_t offset,
+                    size_t step, const std::string& name) {
   size_t failures = 0;
   for (size_t i = 0; i < corpus().size(); i += step, offset += 4) {
     ASSERT_LE(offset + 4, digests.size());
     if (golden::digest(tokenizer, corpus()[i]) == golden::u32_at(digests, offset)) continue;
-    if (++failures <= kShownFailures) ADD_FAILURE() << name << ", text " << i << ": " << shown(tokenizer, corpus()[i]);
+    if (++failures <= kShownFailures)
+      ADD_FAILURE() << name << ", text " << i << ": " << shown(tokenizer, corpus()[i]);
   }
   EXPECT_EQ(failures, 0u) << name;
 }
@@ -46,9 +48,10 @@ TEST_P(GoldenTokenizer, GivesTheIdsOfTokenizers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Trained, GoldenTokenizer,
-                         testing::Values("gpt2", "roberta", "llama3", "qwen2", "smollm", "gpt4o", "possessive",
-                                         "llama2", "mistral", "unigram", "unigram_bytes", "word_piece",
-                                         "word_piece_cased", "word_level", "clip", "prefix_bpe"),
+                         testing::Values("gpt2", "roberta", "llama3", "qwen2", "smollm", "gpt4o",
+                                         "possessive", "llama2", "mistral", "unigram",
+                                         "unigram_bytes", "word_piece", "word_piece_cased",
+                                         "word_level", "clip", "prefix_bpe"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(Golden, SamplesHaveTheIdsOfTokenizers) {
@@ -90,7 +93,8 @@ TEST(Golden, BatchesGiveTheIdsOfSingleTexts) {
   const std::vector<std::string> texts(corpus().begin(), corpus().begin() + 2000);
   const auto batch = tokenizer.encode_batch(texts, true);
   ASSERT_EQ(batch.size(), texts.size());
-  for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(batch[i], tokenizer.encode(texts[i], true)) << i;
+  for (size_t i = 0; i < texts.size(); ++i)
+    EXPECT_EQ(batch[i], tokenizer.encode(texts[i], true)) << i;
 }
 
 }  // namespace

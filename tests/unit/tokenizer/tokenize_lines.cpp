@@ -1,8 +1,8 @@
-// tokenize_lines TOKENIZER TEXTS [--gguf FOLDER]: for each text (a little-endian uint32 length, then the bytes) one line:
-// the ids without special tokens, those with them, and the CRC-32 of what these decode to without and with
-// skip_special_tokens, separated by tabs. Times go to standard error.
-// TOKENIZER is a tokenizer.json, or with --gguf a JSON object with the fields of GgufVocabulary; then tokenizer.json and
-// tokenizer_config.json are written to FOLDER.
+// tokenize_lines TOKENIZER TEXTS [--gguf FOLDER]: for each text (a little-endian uint32 length,
+// then the bytes) one line: the ids without special tokens, those with them, and the CRC-32 of what
+// these decode to without and with skip_special_tokens, separated by tabs. Times go to standard
+// error. TOKENIZER is a tokenizer.json, or with --gguf a JSON object with the fields of
+// GgufVocabulary; then tokenizer.json and tokenizer_config.json are written to FOLDER.
 #include <fmt/format.h>
 #include <zlib.h>
 
@@ -33,7 +33,8 @@ GgufVocabulary read_vocabulary(const std::string& text) {
     if (json.contains(name)) json.at(name).get_to(field);
   };
   const auto read_optional = [&](const char* name, auto& field) {
-    if (json.contains(name)) field = json.at(name).get<typename std::decay_t<decltype(field)>::value_type>();
+    if (json.contains(name))
+      field = json.at(name).get<typename std::decay_t<decltype(field)>::value_type>();
   };
   read("model", result.model);
   read("pre", result.pre);
@@ -57,7 +58,8 @@ Tokenizer load(int argc, char** argv) {
   if (argc < 5 || std::string_view(argv[3]) != "--gguf") return Tokenizer::from_json(text, argv[1]);
   const GgufVocabulary vocabulary = read_vocabulary(text);
   std::ofstream(std::string(argv[4]) + "/tokenizer.json") << tokenizer_json(vocabulary);
-  std::ofstream(std::string(argv[4]) + "/tokenizer_config.json") << tokenizer_config_json(vocabulary);
+  std::ofstream(std::string(argv[4]) + "/tokenizer_config.json")
+      << tokenizer_config_json(vocabulary);
   return Tokenizer::from_gguf(vocabulary, argv[1]);
 }
 
@@ -77,9 +79,11 @@ void print(const Tokenizer& tokenizer, const std::string& text) {
   const auto plain = tokenizer.encode(text, false), special = tokenizer.encode(text, true);
   const auto crc = [&](bool skip) {
     const std::string decoded = tokenizer.decode(special, skip);
-    return crc32(0, reinterpret_cast<const Bytef*>(decoded.data()), static_cast<uInt>(decoded.size()));
+    return crc32(0, reinterpret_cast<const Bytef*>(decoded.data()),
+                 static_cast<uInt>(decoded.size()));
   };
-  std::cout << fmt::format("{}\t{}\t{}\t{}\n", fmt::join(plain, " "), fmt::join(special, " "), crc(false), crc(true));
+  std::cout << fmt::format("{}\t{}\t{}\t{}\n", fmt::join(plain, " "), fmt::join(special, " "),
+                           crc(false), crc(true));
 }
 
 void run(int argc, char** argv) {
@@ -93,9 +97,12 @@ void run(int argc, char** argv) {
   const auto joined = Clock::now();
   const size_t count = tokenizer.encode(all, false).size();
   const auto encoded = Clock::now();
-  const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
-  std::cerr << fmt::format("load {:.3f} s; {} bytes as one text: {} ids, {:.1f} MB/s\n", seconds(loaded - start),
-                           all.size(), count, static_cast<double>(all.size()) / 1e6 / seconds(encoded - joined));
+  const auto seconds = [](auto duration) {
+    return std::chrono::duration<double>(duration).count();
+  };
+  std::cerr << fmt::format("load {:.3f} s; {} bytes as one text: {} ids, {:.1f} MB/s\n",
+                           seconds(loaded - start), all.size(), count,
+                           static_cast<double>(all.size()) / 1e6 / seconds(encoded - joined));
   for (const std::string& text : texts) print(tokenizer, text);
 }
 
