@@ -31,8 +31,9 @@ void plan(const JobOptions& options) {
   print_warnings(plan.warnings);
   print_problems(plan.problems);
   if (!plan.problems.empty()) {
-    throw UserError(fmt::format("{} problem{} in the way: nothing would be written",
-                                plan.problems.size(), plan.problems.size() == 1 ? "" : "s"));
+    throw Error(plan.problem_kind,
+                fmt::format("{} problem{} in the way: nothing would be written",
+                            plan.problems.size(), plan.problems.size() == 1 ? "" : "s"));
   }
 }
 

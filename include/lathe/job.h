@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "lathe/error.h"
 #include "lathe/evaluate.h"
 #include "lathe/export.h"
 #include "lathe/quantize.h"
@@ -50,6 +51,7 @@ struct QuantizePlan {
   std::vector<Row> tensors;
   std::vector<std::vector<std::string>> groups;  // modules that share scales
   std::vector<std::string> problems;             // errors; empty if the job can run
+  ErrorKind problem_kind = ErrorKind::kUser;     // kData if all problems are those of bad files
   std::vector<std::string> warnings;
   int64_t bytes_read = 0;
   int64_t bytes_written = 0;

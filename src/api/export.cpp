@@ -26,7 +26,7 @@ ExportReport export_checkpoint(Model& model, const std::string& folder,
   std::vector<std::string> problems;
   Model::Impl& impl = model.impl();
   const exporting::QuantizationScheme scheme = scheme_of(impl, problems);
-  api::refuse_problems(model.path(), problems);
+  api::refuse_problems(problems);
   const exporting::ExportOptions plan_options{
       .dialect = options.dialect,
       .max_shard_bytes = static_cast<size_t>(options.max_shard_bytes),

@@ -198,7 +198,8 @@ QuantizeReport run_job(const QuantizeJob& job) {
   const auto start = std::chrono::steady_clock::now();
   const at::NoGradGuard no_gradients;
   api::PreparedJob prepared = api::prepare_job(job);
-  api::refuse_problems(job.model, prepared.summary.problems);
+  if (job.output.empty()) throw_user("the job has no output folder");
+  api::refuse_problems(prepared.summary.problems, prepared.summary.problem_kind);
   for (const std::string& warning : prepared.summary.warnings) spdlog::warn("{}", warning);
   QuantizeReport report = JobRunner(job, prepared).run();
   report.plan = std::move(prepared.summary);

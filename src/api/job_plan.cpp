@@ -47,6 +47,8 @@ class JobPlanner {
     plan_evaluation();
     plan_checkpoint();
     list_groups();
+    if (data_problems_ > 0 && data_problems_ == problems().size())
+      summary().problem_kind = ErrorKind::kData;
     return std::move(prepared_);
   }
 
@@ -73,6 +75,7 @@ class JobPlanner {
       function();
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::kInternal) throw;
+      data_problems_ += error.kind() == ErrorKind::kData;
       problems().push_back(error.what());
     }
   }
@@ -153,12 +156,13 @@ class JobPlanner {
     }
     if (!found.empty()) return;
     prepared_.checkpoint = exporting::CheckpointPlan::make(impl().model, scheme, options);
+    summarize(*prepared_.checkpoint);
+    if (job_.output.empty()) return;  // a plan alone needs none
     const auto mode = job_.resume ? exporting::ExportMode::kResume : exporting::ExportMode::kFresh;
     for (const std::string& problem :
          output_problems(*prepared_.checkpoint, job_.output, mode, job_.force)) {
       problems().push_back(problem);
     }
-    summarize(*prepared_.checkpoint);
   }
 
   void summarize(const exporting::CheckpointPlan& plan) {
@@ -235,6 +239,7 @@ class JobPlanner {
 
   const QuantizeJob& job_;
   PreparedJob prepared_;
+  size_t data_problems_ = 0;
 };
 
 }  // namespace

@@ -27,11 +27,25 @@ const ir::AuxiliaryFile* find_file(const ir::Model& model, std::string_view name
 
 }  // namespace
 
+namespace {
+
+/// "NovelForCausalLM", "novel", or what is missing.
+std::string architecture_in(const nlohmann::ordered_json& config) {
+  const auto names = config.find("architectures");
+  if (names != config.end() && names->is_array() && !names->empty() && names->front().is_string()) {
+    return names->front();
+  }
+  const auto type = config.find("model_type");
+  return type != config.end() && type->is_string() ? type->get<std::string>()
+                                                   : "not said (no config.json)";
+}
+
+}  // namespace
+
 void Model::Impl::require_graph(std::string_view purpose) const {
   if (model.has_graph()) return;
-  const std::string name = model.config.value("model_type", std::string());
   throw_user("{}: {} needs an architecture that Lathe knows; this one is {}", path, purpose,
-             name.empty() ? "not said (no config.json)" : "\"" + name + "\"");
+             architecture_in(model.config));
 }
 
 bool Model::Impl::has_tokenizer() const { return find_file(model, "tokenizer.json") != nullptr; }

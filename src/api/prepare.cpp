@@ -68,10 +68,11 @@ void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOpt
   }
 }
 
-void refuse_problems(const std::string& path, const std::vector<std::string>& problems) {
+void refuse_problems(const std::vector<std::string>& problems, ErrorKind kind) {
   if (problems.empty()) return;
-  if (problems.size() == 1) throw_user("{}: {}", path, problems[0]);
-  throw_user("{}: {} problems:\n  {}", path, problems.size(), fmt::join(problems, "\n  "));
+  if (problems.size() == 1) throw Error(kind, problems[0]);
+  throw Error(kind,
+              fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
 }
 
 quantization::MaxCalibration whole_calibration(const quantization::Conversion& conversion) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "api/model_impl.h"
+#include "lathe/error.h"
 #include "lathe/quantize.h"
 #include "quantization/calib/max_calibration.h"
 
@@ -14,8 +15,8 @@ namespace lathe::api {
 void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,
              std::vector<std::string>& problems);
 
-/// UserError that lists the problems, if there are any.
-void refuse_problems(const std::string& path, const std::vector<std::string>& problems);
+/// An error of this kind that lists the problems, if there are any.
+void refuse_problems(const std::vector<std::string>& problems, ErrorKind kind = ErrorKind::kUser);
 
 /// The whole model as one calibration.
 quantization::MaxCalibration whole_calibration(const quantization::Conversion& conversion);

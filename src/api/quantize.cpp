@@ -48,7 +48,7 @@ void quantize(Model& model, const QuantizeConfig& config, const ForwardLoop& for
   std::vector<std::string> problems;
   api::prepare(model.impl(), config, options, problems);
   if (!problems.empty()) model.impl().quantization.reset();
-  api::refuse_problems(model.path(), problems);
+  api::refuse_problems(problems);
   for (const std::string& warning : model.impl().quantization->warnings)
     spdlog::warn("{}", warning);
   calibrate(model, config.algorithm(), forward_loop);

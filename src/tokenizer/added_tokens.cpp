@@ -107,9 +107,9 @@ void AddedTokens::add(const JsonObject& fields, const Vocabulary& vocabulary,
     const auto id = vocabulary.id_of(token.content);
     known = ids_.emplace(token.content, id ? *id : next_id++).first;
   }
-  if (known->second != written_id) {
-    spdlog::warn("{}: \"{}\" has the id {}, not {}", fields.where(), token.content, known->second,
-                 written_id);
+  if (known->second != written_id && ++renumbered_ == 1) {
+    spdlog::warn("{}: \"{}\" has the id {}, not {} (further ones are not reported)", fields.where(),
+                 token.content, known->second, written_id);
   }
   token.normalized = token.content;
   if (token.is_normalized && normalizer != nullptr) {

@@ -42,7 +42,7 @@ struct TokenMatch {
 class AddedTokens {
  public:
   /// The ids are those of the model, or counted from the model's size: the ids in the file are only
-  /// a comment (a difference is logged). DataError for wrong fields.
+  /// a comment (the first difference is logged). DataError for wrong fields.
   AddedTokens(const nlohmann::json& section, const Vocabulary& vocabulary,
               const Normalizer* normalizer);
 
@@ -80,6 +80,7 @@ class AddedTokens {
   std::unordered_map<std::string, int64_t> ids_;
   std::unordered_set<std::string> special_;
   std::array<Trie, 2> tries_;  // [is_normalized]
+  int64_t renumbered_ = 0;     // tokens whose id in the file is another
 };
 
 }  // namespace lathe::tokenizer

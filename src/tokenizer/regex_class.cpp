@@ -13,6 +13,8 @@ namespace {
 
 constexpr char32_t kLastCodePoint = 0x10FFFF;
 constexpr int kMaxNestedClasses = 16;
+constexpr size_t kMaxItems = 256 * 1024;
+constexpr size_t kMaxComplements = 16;
 
 /// Reads up to `max_digits` hexadecimal digits; DataError if there is none or the value is no code
 /// point.
@@ -182,6 +184,9 @@ void ClassTranslator::read_item(bool first, Operand& operand) {
 /// A hyphen behind a set is a literal one; before it, it would make a range.
 void ClassTranslator::add_set(const RegexSet& set, Operand& operand) {
   const std::string& items = operand.items;
+  if (items.size() > kMaxItems || operand.complements.size() > kMaxComplements) {
+    throw_untranslatable(pattern_, "a class with so many sets");
+  }
   if (items.size() > 1 && items.ends_with('-') && !items.ends_with("\\-")) {
     throw_untranslatable(pattern_, "a range of characters that ends with a set");
   }

@@ -13,6 +13,7 @@ namespace lathe::tokenizer {
 namespace {
 
 constexpr size_t kMaxPatternSize = 16 * 1024;
+constexpr size_t kMaxTranslation = size_t{1} << 20;
 constexpr int kMaxRepeat = 65535;  // PCRE2's limit
 
 struct Group {
@@ -57,7 +58,10 @@ std::string Translator::translate() {
     throw_data("a regular expression has {} bytes, at most {} are allowed", pattern_.size(),
                kMaxPatternSize);
   }
-  while (position_ < pattern_.size()) step();
+  while (position_ < pattern_.size()) {
+    step();
+    if (output_.size() > kMaxTranslation) fail("a pattern with so many sets");
+  }
   if (groups_.size() != 1) fail("a group without )");
   output_.append(static_cast<size_t>(groups_[0].pending_closes), ')');
   return std::move(output_);
@@ -154,6 +158,7 @@ void Translator::open_group() {
   options_group();
 }
 
+/// (?i:...), or (?i), which reaches to the end of the group around it, alternatives included.
 void Translator::options_group() {
   std::string options;
   position_ += 2;
@@ -162,8 +167,7 @@ void Translator::options_group() {
   if (options.empty() || (peek() != ')' && peek() != ':'))
     fail(fmt::format("a group (?{}", peek()));
   if (peek() == ')') {
-    ++groups_.back()
-          .pending_closes;  // it reaches to the end of the group around it, alternatives included
+    ++groups_.back().pending_closes;
   } else {
     groups_.push_back({output_.size()});
   }

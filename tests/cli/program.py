@@ -10,7 +10,7 @@ import unittest
 
 PROGRAM = os.environ.get("LATHE_PROGRAM", "")
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-REFERENCE = SOURCE.parent / "shared" / "reference"
+GOLDEN = SOURCE / "tests" / "golden"
 
 SUCCESS, USER_ERROR, DATA_ERROR, INTERRUPTED = 0, 2, 3, 130
 TIMEOUT = 300
@@ -59,12 +59,6 @@ class ProgramTest(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory(prefix="lathe-cli-")
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name)
-
-    def reference(self, name):
-        """Reference data that lies beside the checkout."""
-        path = REFERENCE / name
-        self.assertTrue(path.exists(), f"this test needs the reference data {path}")
-        return path
 
     def succeed(self, *arguments, **options):
         finished = lathe(*arguments, **options)

@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 import safetensors_file
-from program import SOURCE, ProgramTest
+from program import GOLDEN, SOURCE, ProgramTest
 
 PROJECT = """
 cmake_minimum_required(VERSION 3.25)
@@ -48,12 +48,11 @@ class Install(ProgramTest):
 
     def test_example_outside_of_the_tree(self):
         program = self.build_consumer()
-        model = self.reference("hf/llama")
         rows = [[(11 * i + row) % 256 for i in range(32)] for row in range(8)]
         ids = self.folder / "ids.safetensors"
         safetensors_file.write(ids, {"input_ids": safetensors_file.ids(rows)})
         out = self.folder / "out"
-        printed = run(program, model, out, ids)
+        printed = run(program, GOLDEN / "hf" / "llama", out, ids)
         self.assertIn("model.layers.0.mlp.up_proj.weight_quantizer", printed)
         self.assertRegex(printed, r"perplexity \d+")
         tensors = safetensors_file.read(out / "model.safetensors")

@@ -65,7 +65,7 @@ class Output(ProgramTest):
         disk = self.folder / "disk"
         with small_disk(disk) as options:
             self.fail_with(USER_ERROR, "quantize", self.model, "-o", disk / "out", "--format", "int8_wo",
-                           says=[disk / "out"], **options)
+                           says=[disk, "needs", "the disk has"], **options)
             self.assertFalse((disk / "out").exists())
 
     def test_file_that_cannot_grow(self):

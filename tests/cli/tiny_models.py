@@ -13,15 +13,16 @@ NAN = struct.pack("<H", 0x7FC0)
 
 # High bytes of bfloat16 numbers between 0.008 and 0.12, of either sign.
 HIGH_BYTES = bytes((0x3C, 0x3D, 0xBC, 0xBD)[i % 4] for i in range(256))
+SMALL_HIGH_BYTES = bytes((0x3B, 0x3C, 0xBB, 0xBC)[i % 4] for i in range(256))
 
 
-def random_weight(source, *shape):
+def random_weight(source, *shape, high_bytes=HIGH_BYTES):
     count = 1
     for size in shape:
         count *= size
     data = bytearray(2 * count)
     data[0::2] = source.randbytes(count)
-    data[1::2] = source.randbytes(count).translate(HIGH_BYTES)
+    data[1::2] = source.randbytes(count).translate(high_bytes)
     return Tensor("BF16", shape, data)
 
 
@@ -64,7 +65,9 @@ def llama_tensors(config, seed=0):
             ("self_attn.q_proj", hidden, hidden), ("self_attn.k_proj", kv, hidden), ("self_attn.v_proj", kv, hidden),
             ("self_attn.o_proj", hidden, hidden), ("mlp.gate_proj", inner, hidden), ("mlp.up_proj", inner, hidden),
             ("mlp.down_proj", hidden, inner)):
-            tensors[f"{block}{name}.weight"] = random_weight(source, rows, columns)
+            # Smaller ones among those that may share a scale.
+            high_bytes = SMALL_HIGH_BYTES if name.endswith(("k_proj", "up_proj")) else HIGH_BYTES
+            tensors[f"{block}{name}.weight"] = random_weight(source, rows, columns, high_bytes=high_bytes)
         tensors[f"{block}input_layernorm.weight"] = ones(hidden)
         tensors[f"{block}post_attention_layernorm.weight"] = ones(hidden)
     tensors["model.norm.weight"] = ones(hidden)

@@ -9,8 +9,9 @@
 
 namespace lathe {
 
-/// Calls parse(bytes) for one input of libFuzzer. A DataError is what a malformed input should give; any other
-/// exception, a sanitizer's report, a time-out or running out of memory is a finding.
+/// Calls parse(bytes) for one input of libFuzzer. A DataError is what a malformed input should
+/// give; any other exception, a sanitizer's report, a time-out or running out of memory is a
+/// finding.
 template <typename Parse>
 int fuzz_bytes(const uint8_t* data, size_t size, const Parse& parse) {
   try {

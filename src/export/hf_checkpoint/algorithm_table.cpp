@@ -135,8 +135,6 @@ std::vector<int64_t> scale_shape(const Algorithm& algorithm, formats::GridShape 
 
 }  // namespace
 
-std::span<const Algorithm> modelopt_algorithms() { return kModelopt; }
-
 bool same_storage(const Format& a, const Format& b) { return stored_part(a) == stored_part(b); }
 
 const Algorithm* find_algorithm(const LayerScheme& scheme, bool need_pre_quant_scale) {

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <vector>
 
@@ -41,14 +40,11 @@ struct Algorithm {
   bool has_input_scale() const { return input.has_value() && !input_dynamic; }
 };
 
-/// The rows of the `modelopt` dialect.
-std::span<const Algorithm> modelopt_algorithms();
-
 /// True if two formats are stored in the same way: narrow_range and scale_bound do not show.
 bool same_storage(const formats::Format& a, const formats::Format& b);
 
-/// The row that stores these formats, or null. With need_pre_quant_scale only rows that can carry
-/// one are looked at.
+/// The row of the `modelopt` dialect that stores these formats, or null. With need_pre_quant_scale
+/// only rows that can carry one are looked at.
 const Algorithm* find_algorithm(const LayerScheme& scheme, bool need_pre_quant_scale);
 
 /// The tensors of a quantized weight [rows, cols] = [N, K]: <path>.weight, .weight_scale,

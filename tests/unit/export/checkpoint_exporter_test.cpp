@@ -46,7 +46,7 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-/// Runs the helper program; its exit code.
+/// Runs the program interrupted_export; its exit code.
 int run_interrupted(const fs::path& output, int steps) {
   std::string program = LATHE_BINARY_DIR "/bin/interrupted_export";
   std::string folder = output.string();

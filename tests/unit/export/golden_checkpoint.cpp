@@ -89,12 +89,7 @@ const std::vector<GoldenPreset>& golden_presets() {
 }
 
 fs::path golden_folder(const std::string& model) {
-  const fs::path folder = fs::path(LATHE_SOURCE_DIR) / "../shared/reference/modelopt" / model;
-  if (!fs::exists(folder)) {
-    throw_user("{}: the golden exports are missing; they belong beside the repository",
-               folder.string());
-  }
-  return folder;
+  return fs::path(LATHE_GOLDEN_DIR) / "modelopt" / model;
 }
 
 ir::Model load_base(const std::string& name) {

@@ -92,11 +92,7 @@ fs::path golden_folder(const std::string& name) {
 }
 
 fs::path reference_folder(const std::string& name) {
-  const fs::path folder = fs::path(LATHE_SOURCE_DIR) / "../shared/reference" / name;
-  if (!fs::exists(folder)) {
-    throw_user("{}: the reference data beside the repository is missing", folder.string());
-  }
-  return folder;
+  return fs::path(LATHE_GOLDEN_DIR) / name;
 }
 
 ops::NamedTensors read_tensors(const fs::path& file) {

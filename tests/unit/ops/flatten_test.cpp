@@ -67,11 +67,23 @@ TEST(Flatten, BlocksAndCompositesWithoutBlocksStay) {
 
 /// The list that a composite gives is taken apart by getitem.
 TEST(Flatten, ListsOfValuesStay) {
-  EXPECT_EQ(flat(std::string("module Model { graph @1 { %x = placeholder \"x\"\n"
-                             "%m = call_module m(%x)\n%y = call_op builtin::getitem(%m, 1)\n"
-                             "output(%y) } child m: M { graph @2 { %x = placeholder \"x\"\n"
-                             "%b = call_module b(%x) output([%x, %b]) } child b: B ") +
-                 kBlock + "} }"),
+  EXPECT_EQ(flat(fmt::format(R"(module Model {{
+    graph @1 {{
+      %x = placeholder "x"
+      %m = call_module m(%x)
+      %y = call_op builtin::getitem(%m, 1)
+      output(%y)
+    }}
+    child m: M {{
+      graph @2 {{
+        %x = placeholder "x"
+        %b = call_module b(%x)
+        output([%x, %b])
+      }}
+      child b: B {}
+    }}
+  }})",
+                             kBlock)),
             "%x = placeholder \"x\"\n"
             "%b = call_module m.b(%x)\n"
             "%y = call_op builtin::getitem([%x, %b], 1)\n"
