@@ -11,22 +11,26 @@ namespace lathe {
 namespace {
 
 /// A model without quantizers is exported as it is.
-exporting::QuantizationScheme scheme_of(Model::Impl& model, std::vector<std::string>& problems) {
+exporting::QuantizationScheme scheme_of(Model::Impl& model) {
   if (!model.quantization) model.quantization.emplace();
-  if (model.folded) problems.push_back("its weights were folded; export before fold_weight()");
-  if (model.source_quantization)
-    problems.push_back("it was opened from a quantized checkpoint, which is exported already");
-  return api::make_scheme(model, problems);
+  if (model.folded)
+    throw_user("{}: its weights were folded; export before fold_weight()", model.path);
+  if (model.source_quantization) {
+    throw_user("{}: it was opened from a quantized checkpoint, which is exported already",
+               model.path);
+  }
+  std::vector<std::string> problems;
+  exporting::QuantizationScheme scheme = api::make_scheme(model, problems);
+  api::refuse_problems(problems);
+  return scheme;
 }
 
 }  // namespace
 
 ExportReport export_checkpoint(Model& model, const std::string& folder,
                                const ExportOptions& options) {
-  std::vector<std::string> problems;
   Model::Impl& impl = model.impl();
-  const exporting::QuantizationScheme scheme = scheme_of(impl, problems);
-  api::refuse_problems(problems);
+  const exporting::QuantizationScheme scheme = scheme_of(impl);
   const exporting::ExportOptions plan_options{
       .dialect = options.dialect,
       .max_shard_bytes = static_cast<size_t>(options.max_shard_bytes),

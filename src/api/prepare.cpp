@@ -70,9 +70,12 @@ void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOpt
 
 void refuse_problems(const std::vector<std::string>& problems, ErrorKind kind) {
   if (problems.empty()) return;
-  if (problems.size() == 1) throw Error(kind, problems[0]);
-  throw Error(kind,
-              fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
+  const std::string message =
+      problems.size() == 1
+          ? problems[0]
+          : fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  "));
+  if (kind == ErrorKind::kData) throw DataError(message);
+  throw UserError(message);
 }
 
 quantization::MaxCalibration whole_calibration(const quantization::Conversion& conversion) {

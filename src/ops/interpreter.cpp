@@ -63,12 +63,13 @@ c10::IValue Interpreter::call(const std::string& path, const ir::Module& module,
 
 c10::IValue Interpreter::call_graph(const std::string& path, const ir::Module& module,
                                     std::vector<c10::IValue> arguments) {
-  std::shared_ptr<const ExecutionPlan>& plan = plans_[&module];
-  if (!plan) {
-    plan = std::make_shared<const ExecutionPlan>(
+  KeptPlan& entry = plans_[&module];
+  if (entry.graph != module.graph) {
+    entry.graph = module.graph;
+    entry.plan = std::make_shared<const ExecutionPlan>(
         ExecutionPlan::make(path, module, *module.graph, fuse_));
   }
-  const std::shared_ptr<const ExecutionPlan> kept = plan;  // nested calls may add plans
+  const std::shared_ptr<const ExecutionPlan> kept = entry.plan;  // nested calls may add plans
   std::vector<c10::IValue> values(kept->slots.size());
   size_t next = 0;
   for (const ir::Node* placeholder : module.graph->placeholders()) {

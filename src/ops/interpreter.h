@@ -48,7 +48,12 @@ class Interpreter {
 
   LeafTable leaves_;
   bool fuse_ = true;
-  std::unordered_map<const ir::Module*, std::shared_ptr<const ExecutionPlan>> plans_;
+  /// A plan holds for the graph that it was made from, which it keeps alive.
+  struct KeptPlan {
+    ir::GraphPtr graph;
+    std::shared_ptr<const ExecutionPlan> plan;
+  };
+  std::unordered_map<const ir::Module*, KeptPlan> plans_;
 };
 
 /// Runs a whole model on named inputs; the outputs by name ("output" if the graph names none). An

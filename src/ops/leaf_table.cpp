@@ -34,8 +34,8 @@ std::optional<at::Tensor> optional_parameter(const ir::Module& module, std::stri
 }
 
 c10::IValue run_linear(const ir::Module& module, Arguments arguments) {
-  return at::linear(tensor_argument(module, arguments, 0), parameter(module, "weight"),
-                    optional_parameter(module, "bias"));
+  const at::Tensor& x = tensor_argument(module, arguments, 0);
+  return at::linear(x, parameter(module, "weight"), optional_parameter(module, "bias"));
 }
 
 c10::IValue run_embedding(const ir::Module& module, Arguments arguments) {

@@ -260,8 +260,8 @@ class CtcDecoder : public Decoder {
 class DecoderSequence : public Decoder {
  public:
   explicit DecoderSequence(const JsonObject& object) {
-    for (size_t i = 0; i < object.array("decoders").size(); ++i) {
-      items_.push_back(make_decoder(object.item("decoders", i)));
+    for (const JsonObject& item : object.objects("decoders")) {
+      items_.push_back(make_decoder(item));
     }
   }
   Tokens apply(Tokens tokens) const override {

@@ -1,5 +1,7 @@
 #include "tokenizer/json_fields.h"
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 #include "tokenizer/unicode.h"
 
@@ -82,8 +84,14 @@ const nlohmann::json& JsonObject::array(const std::string& name) const {
   return value;
 }
 
-JsonObject JsonObject::item(const std::string& name, size_t i) const {
-  return {array(name).at(i), fmt::format("{}.{}[{}]", where_, name, i)};
+std::vector<JsonObject> JsonObject::objects(const std::string& name) const {
+  const auto& values = array(name);
+  std::vector<JsonObject> result;
+  result.reserve(values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    result.emplace_back(values[i], fmt::format("{}.{}[{}]", where_, name, i));
+  }
+  return result;
 }
 
 }  // namespace lathe::tokenizer

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
-#include <optional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 namespace lathe::tokenizer {
 
@@ -27,8 +27,8 @@ class JsonObject {
   int64_t integer(const std::string& name, int64_t low, int64_t high) const;
   JsonObject object(const std::string& name) const;
   const nlohmann::json& array(const std::string& name) const;
-  /// The i-th object of the array `name`.
-  JsonObject item(const std::string& name, size_t i) const;
+  /// The objects of the array `name`.
+  std::vector<JsonObject> objects(const std::string& name) const;
 
   [[noreturn]] void fail(const std::string& what) const;
   /// "unknown pre_tokenizer type "X"".

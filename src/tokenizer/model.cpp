@@ -5,7 +5,7 @@
 namespace lathe::tokenizer {
 
 std::unique_ptr<const Model> make_model(TokenizerFile& file) {
-  const JsonObject root(file.fields, "tokenizer");
+  const JsonObject root(*file.fields, "tokenizer");
   const JsonObject fields = root.object("model");
   // Files of old versions have no type; their fields tell the models apart.
   std::string type = fields.has("type") ? fields.type() : std::string();

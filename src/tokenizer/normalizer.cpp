@@ -232,8 +232,8 @@ class NormalizerSequence : public Normalizer {
 
 std::unique_ptr<const Normalizer> make_sequence(const JsonObject& object) {
   std::vector<std::unique_ptr<const Normalizer>> items;
-  for (size_t i = 0; i < object.array("normalizers").size(); ++i) {
-    items.push_back(make_normalizer(object.item("normalizers", i)));
+  for (const JsonObject& item : object.objects("normalizers")) {
+    items.push_back(make_normalizer(item));
   }
   return std::make_unique<NormalizerSequence>(std::move(items));
 }

@@ -1,6 +1,7 @@
 #include "tokenizer/post_processor.h"
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.h"
@@ -92,8 +93,7 @@ void TemplateProcessor::read_special_tokens(const JsonObject& object) {
 std::vector<TemplateProcessor::Item> TemplateProcessor::read_template(
     const JsonObject& object, const std::string& name) const {
   std::vector<Item> items;
-  for (size_t i = 0; i < object.array(name).size(); ++i)
-    items.push_back(read_item(object.item(name, i)));
+  for (const JsonObject& item : object.objects(name)) items.push_back(read_item(item));
   for (const Item& item : items) {
     if (name == "single" && !item.is_special && item.part != 0)
       object.fail("\"single\" uses the sequence B");
@@ -130,8 +130,8 @@ IdParts TemplateProcessor::apply(IdParts parts, bool add_special_tokens) const {
 class ProcessorSequence : public PostProcessor {
  public:
   explicit ProcessorSequence(const JsonObject& object) {
-    for (size_t i = 0; i < object.array("processors").size(); ++i) {
-      items_.push_back(make_post_processor(object.item("processors", i)));
+    for (const JsonObject& item : object.objects("processors")) {
+      items_.push_back(make_post_processor(item));
     }
   }
   IdParts apply(IdParts parts, bool add_special_tokens) const override {

@@ -200,8 +200,8 @@ class PreTokenizerSequence : public PreTokenizer {
 
 std::unique_ptr<const PreTokenizer> make_sequence(const JsonObject& object) {
   std::vector<std::unique_ptr<const PreTokenizer>> items;
-  for (size_t i = 0; i < object.array("pretokenizers").size(); ++i) {
-    items.push_back(make_pre_tokenizer(object.item("pretokenizers", i)));
+  for (const JsonObject& item : object.objects("pretokenizers")) {
+    items.push_back(make_pre_tokenizer(item));
   }
   return std::make_unique<PreTokenizerSequence>(std::move(items));
 }

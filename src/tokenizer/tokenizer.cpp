@@ -1,6 +1,7 @@
 #include "tokenizer/tokenizer.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -46,7 +47,7 @@ auto make_section(const JsonObject& root, const std::string& name, const Make& m
 }  // namespace
 
 Pipeline::Pipeline(TokenizerFile file) {
-  const JsonObject root(file.fields, "tokenizer");
+  const JsonObject root(*file.fields, "tokenizer");
   if (root.has("version") && root.string("version") != "1.0") {
     root.fail("the version \"" + root.string("version") + "\" is not supported");
   }

@@ -1,5 +1,7 @@
 #include "tokenizer/tokenizer_file.h"
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 #include "tokenizer/json_fields.h"
 #include "tokenizer/json_number.h"
@@ -69,8 +71,8 @@ void Reader::fail_area(std::string_view found) const {
 
 nlohmann::json* Reader::place(nlohmann::json v) {
   if (open_.empty()) {
-    file_.fields = std::move(v);
-    return &file_.fields;
+    *file_.fields = std::move(v);
+    return file_.fields.get();
   }
   nlohmann::json& parent = *open_.back();
   if (parent.is_array()) {
@@ -229,10 +231,11 @@ TokenizerFile parse_tokenizer_file(std::string_view json) {
   if (json.size() > kMaxFileSize)
     throw_data("{} bytes, expected at most {}", json.size(), kMaxFileSize);
   TokenizerFile file;
+  file.fields = std::make_shared<nlohmann::json>();
   Reader reader(file);
   nlohmann::json::sax_parse(json.begin(), json.end(), &reader);
-  if (!file.fields.is_object())
-    throw_data("expected an object, found {}", describe_json(file.fields));
+  if (!file.fields->is_object())
+    throw_data("expected an object, found {}", describe_json(*file.fields));
   return file;
 }
 

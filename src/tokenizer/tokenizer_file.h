@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,7 +14,7 @@ namespace lathe::tokenizer {
 /// A tokenizer.json: its large parts, model.vocab and model.merges, in flat form, everything else
 /// as it is.
 struct TokenizerFile {
-  nlohmann::json fields;  // without model.vocab and model.merges
+  std::shared_ptr<nlohmann::json> fields;  // without model.vocab and model.merges
 
   bool has_vocab = false;
   StringTable tokens{1024};

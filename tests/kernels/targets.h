@@ -14,8 +14,8 @@ inline void set_threads([[maybe_unused]] int threads) {
 #endif
 }
 
-/// Calls function() on each instruction set that this machine has, on one thread: the threads have a
-/// test of their own.
+/// Calls function() on each instruction set that this machine has, on one thread: the threads have
+/// a test of their own.
 template <class Function>
 void on_each_target(const Function& function) {
   const int threads = max_threads();

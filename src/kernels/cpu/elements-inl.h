@@ -89,6 +89,7 @@ class FloatLanes {
   static HWY_INLINE VU sign_of(VF q) { return hn::And(to_bits(q), set_bits(kSignBit)); }
 };
 
+/// Integers of 2 to 8 bits.
 template <bool kUnsigned>
 class IntLanes {
  public:

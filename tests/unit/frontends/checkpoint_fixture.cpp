@@ -91,9 +91,7 @@ fs::path golden_folder(const std::string& name) {
   return fs::path(LATHE_SOURCE_DIR) / "tests/unit/frontends/golden" / name;
 }
 
-fs::path reference_folder(const std::string& name) {
-  return fs::path(LATHE_GOLDEN_DIR) / name;
-}
+fs::path reference_folder(const std::string& name) { return fs::path(LATHE_GOLDEN_DIR) / name; }
 
 ops::NamedTensors read_tensors(const fs::path& file) {
   const auto source = io::SafetensorsFile::open(file);

@@ -2,6 +2,7 @@
 // ones.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -18,7 +19,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kModule = "model.layers.1.self_attn.k_proj";
 
 std::filesystem::path export_folder(const std::string& preset) {
-  return reference_folder("modelopt/llama/" + preset + "/export");
+  return reference_folder(fmt::format("modelopt/llama/{}/export", preset));
 }
 
 TestCheckpoint exported(const std::string& preset) {

@@ -82,7 +82,7 @@ TEST(ActivationStore, NamesTheFolderThatItCannotWriteTo) {
     message = error.what();
   }
   before ? setenv("TMPDIR", saved.c_str(), 1) : unsetenv("TMPDIR");
-  EXPECT_EQ(message.substr(0, 37), "/no/such/folder/lathe-activations-XXX") << message;
+  EXPECT_EQ(message.substr(0, 34), "/no/such/folder/lathe-activations-") << message;
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ TEST(Interpreter, ArgumentsBecomeWhatTheSchemaSays) {
                at::layer_norm(x, {4}, {}, {}, 1.0));
   expect_value("%y = call_op aten::layer_norm(%x, 4)\noutput(%y)", x, at::layer_norm(x, {4}));
   expect_value("%y = call_op aten::sum.dim_IntList(%x, [0, 1], True)\noutput(%y)", x,
-               x.sum({0, 1}, true));
+               x.sum(at::IntArrayRef({0, 1}), true));
   expect_value("%y = call_op aten::to.dtype(%x, @bf16)\noutput(%y)", x, x.to(at::kBFloat16));
   expect_value("%y = call_op aten::gelu(%x, approximate=\"tanh\")\noutput(%y)", x,
                at::gelu(x, "tanh"));
