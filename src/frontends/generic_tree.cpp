@@ -28,15 +28,16 @@ constexpr std::array<std::string_view, 10> kEmbeddingNames = {"embed_tokens",
 
 std::vector<std::string_view> split_name(std::string_view name, const std::string& source_name) {
   std::vector<std::string_view> parts;
+  std::string_view rest = name;
   while (true) {
-    const size_t dot = name.find('.');
-    parts.push_back(name.substr(0, dot));
+    const size_t dot = rest.find('.');
+    parts.push_back(rest.substr(0, dot));
     if (parts.back().empty() || parts.size() > kDeepest) {
       throw_data("{}: a tensor's name must have 1 to {} non-empty parts between dots, found \"{}\"",
                  source_name, kDeepest, name.substr(0, 200));
     }
     if (dot == std::string_view::npos) return parts;
-    name.remove_prefix(dot + 1);
+    rest.remove_prefix(dot + 1);
   }
 }
 

@@ -115,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(Presets, NearBase,
                                          std::pair{"INT8_WEIGHT_ONLY_CFG", 0.005},
                                          std::pair{"INT4_BLOCKWISE_WEIGHT_ONLY_CFG", 0.08},
                                          std::pair{"NVFP4_DEFAULT_CFG", 0.2},
-                                         std::pair{"MXFP8_DEFAULT_CFG", 0.04}));
+                                         std::pair{"MXFP8_DEFAULT_CFG", 0.0625}));
 
 /// Weight-only presets have no activations to quantize: the decoded model gives the peer's logits.
 class WeightOnly : public testing::TestWithParam<const char*> {};
