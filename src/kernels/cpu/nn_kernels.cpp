@@ -21,8 +21,6 @@ template <class IO>
 HWY_INLINE VF rounded(VF value) {
   if constexpr (std::is_same_v<IO, F32Lanes>) {
     return value;
-  } else if constexpr (std::is_same_v<IO, BF16Lanes>) {
-    return BF16Lanes::round(value);
   } else {
     typename IO::T buffer[kLanes];
     IO::store(value, buffer);
@@ -35,16 +33,7 @@ template <class IO, size_t kInputs, class Function>
 HWY_INLINE void map_elements(int64_t count, const typename IO::T* const (&inputs)[kInputs],
                              typename IO::T* output, const Function& function) {
   VF values[kInputs];
-  VF others[kInputs];
   int64_t i = 0;
-  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
-    for (size_t k = 0; k < kInputs; ++k) {
-      const VPair pair = IO::load_pair(inputs[k] + i);
-      values[k] = pair.first;
-      others[k] = pair.second;
-    }
-    IO::store_pair({function(values), function(others)}, output + i);
-  }
   for (; i + kLanes <= count; i += kLanes) {
     for (size_t k = 0; k < kInputs; ++k) values[k] = IO::load(inputs[k] + i);
     IO::store(function(values), output + i);
