@@ -19,7 +19,6 @@ constexpr const char* kConfig = R"({
   "quant_cfg": {"*weight_quantizer": {"num_bits": 8, "format": "fp8"},
                 "*input_quantizer": {"num_bits": 8, "format": "fp8"},
                 "*lm_head*": {"enable": false},
-                "*embed_tokens*": {"enable": false},
                 "default": {"enable": false}},
   "algorithm": "max"
 })";

@@ -21,7 +21,7 @@ template <typename Function>
 void parallel_for(int64_t begin, int64_t end, int64_t grain, const Function& function) {
   if (begin >= end) return;
   grain = std::max<int64_t>(grain, 1);
-  const int64_t units = (end - begin + grain - 1) / grain;
+  [[maybe_unused]] const int64_t units = (end - begin + grain - 1) / grain;
 #ifdef _OPENMP
   const auto threads = static_cast<int>(std::min<int64_t>(units, max_threads()));
   if (threads > 1 && !omp_in_parallel()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "trace/shared_inputs.h"
@@ -67,11 +68,23 @@ void refuse_static_blocks(const TensorQuantizer& quantizer) {
              quantizer.name(), quantizer.describe());
 }
 
+/// The weights of embeddings.
+std::unordered_set<const ir::Parameter*> embedding_weights(const ir::Module& root) {
+  std::unordered_set<const ir::Parameter*> weights;
+  for (const auto& [path, module] : ir::named_modules(root)) {
+    if (module->type == "Embedding" && rule_for(*module) != nullptr)
+      weights.insert(module->parameters.find("weight")->get());
+  }
+  return weights;
+}
+
 class Converter {
  public:
-  Converter(const QuantizerResolver& resolver, std::vector<std::string>& problems)
+  Converter(const ir::Module& root, const QuantizerResolver& resolver,
+            std::vector<std::string>& problems)
       : resolver_(resolver),
         problems_(problems),
+        embedding_weights_(embedding_weights(root)),
         linear_(linear_graph(false)),
         linear_bias_(linear_graph(true)),
         embedding_(embedding_graph()) {}
@@ -118,10 +131,11 @@ class Converter {
                                  const std::string& parent_class) {
     const std::string full_name = ir::join_path(path, name);
     const ResolvedQuantizer resolved = resolver_.resolve(full_name, parent_class);
+    const bool enabled = resolved.enabled && (resolved.module_is_named || !reads_embedding(module));
     auto quantizer = std::make_shared<TensorQuantizer>(full_name, false, resolved.stages);
     try {
-      quantizer->set_enabled(resolved.enabled);
-      if (resolved.enabled && name != kWeightQuantizer) refuse_static_blocks(*quantizer);
+      quantizer->set_enabled(enabled);
+      if (enabled && name != kWeightQuantizer) refuse_static_blocks(*quantizer);
     } catch (const UserError& error) {
       quantizer->set_enabled(false);
       problems_.push_back(error.what());
@@ -129,6 +143,11 @@ class Converter {
     ir::Module& child = module.add_child(name, ir::make_module("TensorQuantizer"));
     child.state = quantizer;
     return *quantizer;
+  }
+
+  bool reads_embedding(const ir::Module& module) const {
+    const ir::ParameterPtr* weight = module.parameters.find("weight");
+    return weight != nullptr && embedding_weights_.contains(weight->get());
   }
 
   /// Layers that share a graph share its rewrite.
@@ -154,6 +173,7 @@ class Converter {
 
   const QuantizerResolver& resolver_;
   std::vector<std::string>& problems_;
+  std::unordered_set<const ir::Parameter*> embedding_weights_;
   ir::GraphPtr linear_, linear_bias_, embedding_;
   std::unordered_map<const ir::Graph*, ir::GraphPtr> rewritten_;
   std::vector<ir::GraphPtr> originals_;  // keeps the keys of rewritten_ alive
@@ -227,7 +247,7 @@ Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
                    const std::vector<std::vector<std::string>>& name_groups,
                    std::vector<std::string>& problems) {
   const auto groups = root.is_composite() ? traced_groups(root) : name_groups;
-  Converter converter(resolver, problems);
+  Converter converter(root, resolver, problems);
   for (const auto& [path, module] : ir::named_modules(root)) {
     if (const ConversionRule* rule = rule_for(*module)) {
       converter.convert_leaf(path, *module, *rule);

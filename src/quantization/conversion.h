@@ -56,7 +56,9 @@ bool can_be_quantized(const ir::Module& module);
 
 /// Rewrites the tree: each leaf of the table becomes its composite (QuantLinear = input_quantizer,
 /// weight_quantizer, aten::linear, output_quantizer), and q_bmm_quantizer, k_bmm_quantizer,
-/// v_bmm_quantizer go before each attention. What each quantizer does is the resolver's to say.
+/// v_bmm_quantizer go before each attention. What each quantizer does is the resolver's to say,
+/// but an Embedding, and a Linear whose weight is an Embedding's (a tied head), stay as they are
+/// unless an entry says that it means them: no engine looks for such weights quantized.
 /// Problems of quantizers (not supported formats) are appended to `problems`; such quantizers are
 /// left disabled. `name_groups`: the groups of a model without a graph.
 Conversion convert(ir::Module& root, const QuantizerResolver& resolver,

@@ -53,7 +53,7 @@ HWY_INLINE int64_t amax_small_blocks(ConstElements, int64_t, float*) {
 #else
 /// The maxima of kSize neighbours each, from kSize vectors, in their order.
 template <size_t kSize, class D>
-HWY_INLINE hn::Vec<D> neighbour_maxima(D d, const hn::TFromD<D>* bits) {
+hn::Vec<D> neighbour_maxima(D d, const hn::TFromD<D>* bits) {
   using T = hn::TFromD<D>;
   if constexpr (kSize == 1) {
     return hn::And(hn::LoadU(d, bits), hn::Set(d, static_cast<T>(T(~T{0}) >> 1)));

@@ -1,6 +1,7 @@
 #include "quantization/config/resolve.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 
 namespace lathe::quantization {
@@ -34,6 +35,14 @@ bool has_channels(std::string_view parent_class) {
   return base == "Linear" || base.starts_with("Conv");
 }
 
+/// Whether an entry says which modules it means, and not merely which of their quantizers.
+bool names_modules(const QuantConfigEntry& entry, const NamePattern& pattern) {
+  if (entry.parent_class) return true;
+  const auto matches = [&](const char* quantizer) { return pattern.matches(quantizer); };
+  constexpr std::array quantizers = {"input_quantizer", "weight_quantizer", "output_quantizer"};
+  return std::none_of(quantizers.begin(), quantizers.end(), matches);
+}
+
 /// Switching a quantizer off takes its rotation away as well.
 std::shared_ptr<const std::vector<QuantizerAttributes>> without_rotation(
     const std::shared_ptr<const std::vector<QuantizerAttributes>>& stages) {
@@ -50,6 +59,7 @@ QuantizerResolver::QuantizerResolver(QuantConfig config) : config_(std::move(con
   using List = std::vector<QuantizerAttributes>;
   for (const auto& entry : config_.entries) {
     patterns_.emplace_back(entry.quantizer_name);
+    names_modules_.push_back(names_modules(entry, patterns_.back()));
     stages_.push_back(entry.cfg ? std::make_shared<const List>(*entry.cfg) : nullptr);
   }
   per_tensor_ = std::make_shared<const List>(List{QuantizerAttributes{}});
@@ -75,6 +85,7 @@ ResolvedQuantizer QuantizerResolver::resolve(std::string_view name,
   for (size_t i = 0; i < config_.entries.size(); ++i) {
     if (!entry_matches(i, name, normalized, parent_class)) continue;
     out.enabled = config_.entries[i].enable.value_or(true);
+    out.module_is_named = names_modules_[i];
     if (stages_[i]) {
       out.stages = stages_[i];
       out.entry = i;

@@ -18,6 +18,9 @@ struct ResolvedQuantizer {
   /// One, or the stages of a sequential quantizer; shared between quantizers.
   std::shared_ptr<const std::vector<QuantizerAttributes>> stages;
   std::optional<size_t> entry;  // the entry that set the attributes; none: the defaults
+  /// Whether the entry that switched it on or off says which modules it means, by parent_class or
+  /// by a name that says more than which quantizer ("*mlp*"; not "*" or "*weight_quantizer").
+  bool module_is_named = false;
 };
 
 /// A quantizer of the model, by its full dotted name ("model.layers.0.mlp.up_proj.input_quantizer")
@@ -50,6 +53,7 @@ class QuantizerResolver {
 
   QuantConfig config_;
   std::vector<NamePattern> patterns_;  // of each entry
+  std::vector<bool> names_modules_;    // of each entry: whether it says which modules it means
   std::vector<Stages> stages_;         // of each entry; null without cfg
   Stages per_tensor_;
   Stages per_channel_;

@@ -103,8 +103,10 @@ TEST(Conversion, QuantizersThatAreOffChangeNothing) {
   ops::Interpreter interpreter(leaf_table());
   for (const bool observe : {false, true}) {
     const ir::ModulePtr model = ops::small_model();
-    const Conversion conversion =
-        convert_all(*model, observe ? resolver_of({{"*", attributes_of("fp8")}}) : all_off());
+    const Conversion conversion = convert_all(
+        *model, observe
+                    ? resolver_of({{"*", attributes_of("fp8")}, {"*embed*", attributes_of("fp8")}})
+                    : all_off());
     for (TensorQuantizer* quantizer : conversion.quantizers()) {
       EXPECT_EQ(quantizer->enabled(), observe);
       quantizer->set_mode(TensorQuantizer::Mode::kObserve);
@@ -143,12 +145,34 @@ TEST(Conversion, EmbeddingsRoundTheirWeight) {
       "child e: Embedding { parameter weight: f32[8, 32] &1 } }");
   const at::Tensor weight = random_tensor({8, 32}, at::kFloat, 1);
   root->find_parameter("e.weight")->set(weight);
-  convert_all(*root, resolver_of({{"*weight_quantizer", attributes_of("mxfp8")}}));
+  convert_all(*root, resolver_of({{"e.weight_quantizer", attributes_of("mxfp8")}}));
   ops::Interpreter interpreter(leaf_table());
   const at::Tensor ids = at::arange(8, at::kLong);
   EXPECT_TRUE(interpreter.call("", *root, {ids})
                   .toTensor()
                   .equal(make_quantizer(attributes_of("mxfp8")).forward(weight)));
+}
+
+TEST(Conversion, EmbeddingsAndTiedHeadsStayUnlessTheyAreMeant) {
+  const auto enabled = [](const char* pattern) {
+    const ir::ModulePtr root = ir::parse_module(
+        "module A { graph @1 { %x = placeholder \"x\" %y = call_module e(%x) "
+        "%z = call_module head(%y) %u = call_module free(%y) output(%z, %u) }\n"
+        "child e: Embedding { parameter weight: f32[8, 32] &1 }\n"
+        "child head: Linear { parameter weight: f32[8, 32] &1 }\n"
+        "child free: Linear { parameter weight: f32[8, 32] &2 } }");
+    const Conversion conversion =
+        convert_all(*root, resolver_of({{pattern, attributes_of("fp8")}}));
+    std::string on;
+    for (const QuantizedLayer& layer : conversion.layers) {
+      if (layer.weight->enabled()) on += layer.path + " ";
+    }
+    return on;
+  };
+  EXPECT_EQ(enabled("*"), "free ");
+  EXPECT_EQ(enabled("*weight_quantizer"), "free ");
+  EXPECT_EQ(enabled("head*"), "head ");
+  EXPECT_EQ(enabled("e.*"), "e ");
 }
 
 std::vector<std::string> problems_of(

@@ -99,8 +99,9 @@ TEST(MaxCalibration, CalibratingAgainForgetsWhatWasSeen) {
 
 /// During calibration activations pass unchanged, so later layers see what the model computes.
 TEST(MaxCalibration, KeysAndValuesAreObservedUnquantized) {
-  Calibrated calibrated(
-      {{"*", attributes_of("fp8")}, {"*[kv]_bmm_quantizer", attributes_of("nvfp4")}});
+  Calibrated calibrated({{"*", attributes_of("fp8")},
+                         {"*embed*", attributes_of("fp8")},
+                         {"*[kv]_bmm_quantizer", attributes_of("nvfp4")}});
   AmaxByName seen;
   ops::LeafTable table = leaf_table();
   table.add("TensorQuantizer",

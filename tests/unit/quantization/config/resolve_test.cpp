@@ -44,6 +44,19 @@ TEST(Resolve, ParentClassWithAndWithoutItsModule) {
   EXPECT_TRUE(resolver.resolve("c.input_quantizer", "Conv1d").enabled);
 }
 
+TEST(Resolve, EntriesThatSayWhichModulesTheyMean) {
+  const auto named = [](const std::string& entry) {
+    const auto resolver = resolver_of("quant_cfg: [{" + entry + ", cfg: {num_bits: 4}}]");
+    return resolver.resolve("model.embed_tokens.weight_quantizer", "nn.Embedding").module_is_named;
+  };
+  EXPECT_FALSE(named("quantizer_name: '*'"));
+  EXPECT_FALSE(named("quantizer_name: '*weight_quantizer'"));
+  EXPECT_FALSE(named("quantizer_name: '*quantizer'"));
+  EXPECT_FALSE(named("quantizer_name: '*weight_quantizer', parent_class: nn.Linear"));
+  EXPECT_TRUE(named("quantizer_name: '*weight_quantizer', parent_class: nn.Embedding"));
+  EXPECT_TRUE(named("quantizer_name: '*embed_tokens*'"));
+}
+
 TEST(Resolve, FusedExpertsMatchWithoutTheirIndex) {
   const auto resolver = resolver_of(R"(
     quant_cfg:
