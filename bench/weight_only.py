@@ -106,6 +106,13 @@ def drop_caches(folder: pathlib.Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def fill_caches(folder: pathlib.Path) -> None:
+    for path in folder.iterdir():
+        with open(path, "rb", buffering=0) as file:
+            while file.read(1 << 24):
+                pass
+
+
 def disk_read_rate(folder: pathlib.Path) -> float:
     drop_caches(folder)
     path = max(folder.glob("*.safetensors"), key=lambda file: file.stat().st_size)
@@ -161,14 +168,14 @@ def main() -> None:
     source, output = arguments.folder / "source", arguments.folder / "output"
     total = make_checkpoint(source, arguments.gigabytes)
     read_rate, write_rate = disk_read_rate(source), disk_write_rate(arguments.folder)
-    if arguments.cold:
-        drop_caches(source)
+    (drop_caches if arguments.cold else fill_caches)(source)
     seconds, peak = run([arguments.lathe, "quantize", str(source), "-o", str(output), "--format", arguments.format,
                          "--force", "--quiet"])
     written = sum(path.stat().st_size for path in output.iterdir())
     disk_seconds = (total / read_rate if arguments.cold else 0) + written / write_rate
     print(f"input {total / 1e9:.2f} GB, output {written / 1e9:.2f} GB, {seconds:.1f} s: {total / seconds / 1e9:.2f} GB/s of input")
-    print(f"disk: reads {read_rate / 1e9:.2f} GB/s, writes {write_rate / 1e9:.2f} GB/s; reading and writing alone take {disk_seconds:.1f} s")
+    print(f"disk: reads {read_rate / 1e9:.2f} GB/s, writes {write_rate / 1e9:.2f} GB/s; "
+          f"{'reading and ' if arguments.cold else ''}writing alone {'take' if arguments.cold else 'takes'} {disk_seconds:.1f} s")
     print(f"peak anonymous memory {peak / 1e6:.0f} MB")
 
 

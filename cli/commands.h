@@ -10,5 +10,6 @@ void add_plan(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_run(CLI::App& program);
 void add_inspect(CLI::App& program);
+void add_trace(CLI::App& program);
 
 }  // namespace lathe::cli

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -27,6 +29,7 @@ void add_commands(CLI::App& program) {
   add_eval(program);
   add_run(program);
   add_inspect(program);
+  add_trace(program);
   program.footer(
       "`lathe COMMAND --help` explains each, with examples.\n"
       "Exit codes: 0 success; 2 wrong options or a request that cannot be met; 3 bad data in a "
@@ -63,6 +66,15 @@ int end_with(const Error& error) {
   return kInternalError;
 }
 
+/// Operators allocate and free megabytes each. Taken from the system anew, every page of them would
+/// be cleared again.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
+}
+
 int run_program(int argc, char** argv) {
   CLI::App program("Lathe makes trained models smaller and faster, and measures what that costs.",
                    "lathe");
@@ -85,6 +97,7 @@ int run_program(int argc, char** argv) {
 }  // namespace lathe::cli
 
 int main(int argc, char** argv) {
+  lathe::cli::keep_freed_memory();
   lathe::cli::install_interrupt_handler();
   const int code = lathe::cli::run_program(argc, argv);
   if (std::fflush(stdout) == 0) return code;

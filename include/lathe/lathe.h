@@ -12,4 +12,6 @@
 #include "lathe/model.h"
 #include "lathe/quantize.h"
 #include "lathe/session.h"
+#include "lathe/symbol.h"
 #include "lathe/tensor.h"
+#include "lathe/trace.h"

@@ -59,7 +59,7 @@ struct QuantizeOptions {
 
 /// Puts quantizers into the model as the config says and calibrates them. `forward_loop` may be
 /// left out if no quantizer needs activations. All problems (K not divisible by the block, ...) are
-/// reported at once, before any work.
+/// reported at once, before any work; after an error the model is what it was.
 void quantize(Model& model, const QuantizeConfig& config, const ForwardLoop& forward_loop = {},
               const QuantizeOptions& options = {});
 

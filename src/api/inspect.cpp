@@ -53,13 +53,24 @@ void add_safetensors_rows(const std::string& path, const frontends::OpenedModel&
   }
 }
 
+void add_program_rows(const frontends::OpenedModel& opened, Inspection& result) {
+  for (const ir::SourceTensor& tensor : opened.model.tensors) {
+    const ir::Parameter& parameter = *tensor.parameter;
+    result.parameters += parameter.numel();
+    result.tensors.push_back({tensor.name, std::string(dtype_name(ir::to_dtype(parameter.dtype()))),
+                              parameter.shape(), parameter.bytes(), ""});
+  }
+}
+
 }  // namespace
 
 Inspection inspect(const std::string& path) {
   const frontends::OpenedModel opened = frontends::open_model(path);
   Inspection result;
-  const bool gguf = std::filesystem::path(path).extension() == ".gguf";
-  result.kind = gguf ? "GGUF file" : "Hugging Face directory";
+  const std::filesystem::path extension = std::filesystem::path(path).extension();
+  const bool gguf = extension == ".gguf";
+  const bool program = extension == ".pt2";
+  result.kind = gguf ? "GGUF file" : program ? "torch.export archive" : "Hugging Face directory";
   result.architecture = opened.model.architecture;
   result.dtype = dtype_torch_name(ir::to_dtype(opened.model.dtype));
   if (opened.quantization) {
@@ -68,6 +79,8 @@ Inspection inspect(const std::string& path) {
   }
   if (gguf) {
     add_gguf_rows(path, result);
+  } else if (program) {
+    add_program_rows(opened, result);
   } else {
     add_safetensors_rows(path, opened, result);
   }

@@ -44,6 +44,10 @@ std::string architecture_in(const nlohmann::ordered_json& config) {
 
 void Model::Impl::require_graph(std::string_view purpose) const {
   if (model.has_graph()) return;
+  if (const auto* failed = model.root->attributes.find("failed")) {
+    throw_user("{}: {} needs operators that can be run: {}", path, purpose,
+               std::get<std::string>(*failed));
+  }
   throw_user("{}: {} needs an architecture that Lathe knows; this one is {}", path, purpose,
              architecture_in(model.config));
 }

@@ -39,13 +39,16 @@ bool is_known_algorithm(std::string_view algorithm) {
   return algorithm == "max" || algorithm == "none";
 }
 
+void refuse_quantized(const Model::Impl& model) {
+  if (!model.quantization && !model.source_quantization) return;
+  throw_user(
+      "{}: the model is quantized already ({})", model.path,
+      model.quantization ? model.quantization->config_name : model.source_quantization->quant_algo);
+}
+
 void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,
              std::vector<std::string>& problems) {
-  if (model.quantization || model.source_quantization) {
-    throw_user("{}: the model is quantized already ({})", model.path,
-               model.quantization ? model.quantization->config_name
-                                  : model.source_quantization->quant_algo);
-  }
+  refuse_quantized(model);
   const quantization::QuantConfig& parsed = config.impl().config;
   if (!is_known_algorithm(parsed.algorithm.method)) {
     problems.push_back(fmt::format("the algorithm \"{}\" of {} is not supported; \"max\" is",

@@ -10,6 +10,9 @@
 
 namespace lathe::api {
 
+/// UserError if the model has quantizers already.
+void refuse_quantized(const Model::Impl& model);
+
 /// Puts quantizers into the model as the config says. What stands in the way is appended to
 /// `problems`; the model is changed all the same, so that all problems are found.
 void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,

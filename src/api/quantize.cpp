@@ -2,6 +2,9 @@
 
 #include <fmt/ranges.h>
 
+#include <functional>
+#include <map>
+#include <numeric>
 #include <ostream>
 
 #include "api/folded_weights.h"
@@ -41,17 +44,80 @@ void warn_unseen(const quantization::Conversion& conversion) {
                unseen.size(), unseen[0]);
 }
 
+/// Rewrites a copy of the model's tree; unless it is kept, the model is what it was before.
+class Rewrite {
+ public:
+  explicit Rewrite(Model::Impl& model) : model_(model), original_(model.model.root) {
+    model_.model.root = ir::clone_tree(*original_);
+  }
+  ~Rewrite() {
+    if (!original_) return;
+    model_.model.root = original_;
+    model_.quantization.reset();
+    model_.interpreter.forget();
+  }
+  Rewrite(const Rewrite&) = delete;
+  Rewrite& operator=(const Rewrite&) = delete;
+
+  void keep() { original_.reset(); }
+
+ private:
+  Model::Impl& model_;
+  ir::ModulePtr original_;
+};
+
+/// How many values the amax of a quantizer has; `weight` is null for that of activations.
+size_t amax_count(const quantization::TensorQuantizer& quantizer, const ir::Parameter* weight) {
+  const formats::BlockShape block = quantizer.format().amax_block();
+  if (block == formats::kPerTensor || weight == nullptr) return 1;
+  const std::vector<int64_t>& shape = weight->shape();
+  const int64_t rows = shape.at(0);
+  const int64_t cols =
+      std::accumulate(shape.begin() + 1, shape.end(), int64_t{1}, std::multiplies());
+  const formats::GridShape grid = formats::grid_shape(block, rows, cols);
+  return static_cast<size_t>(grid.rows * grid.cols);
+}
+
+struct AmaxHolder {
+  quantization::TensorQuantizer* quantizer;
+  const ir::Parameter* weight;  // null for activations
+};
+
+std::map<std::string, AmaxHolder> amax_holders(const quantization::Conversion& conversion) {
+  std::map<std::string, AmaxHolder> holders;
+  for (quantization::TensorQuantizer* quantizer : conversion.quantizers())
+    holders[quantizer->name()] = {quantizer, nullptr};
+  for (const quantization::QuantizedLayer& layer : conversion.layers)
+    holders[layer.weight->name()].weight = layer.parameter().get();
+  return holders;
+}
+
+void set_amax(const AmaxHolder& holder, const Tensor& tensor) {
+  quantization::TensorQuantizer& quantizer = *holder.quantizer;
+  if (!quantizer.enabled()) throw_user("{} is disabled: it takes no amax", quantizer.name());
+  const size_t count = amax_count(quantizer, holder.weight);
+  if (static_cast<size_t>(tensor.numel()) != count) {
+    throw_user("{}: the amax has {} values, {} needs {}", quantizer.name(), tensor.numel(),
+               quantizer.describe(), count);
+  }
+  const at::Tensor values = api::to_torch(tensor).to(at::kFloat).contiguous();
+  quantizer.set_amax(
+      {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()});
+}
+
 }  // namespace
 
 void quantize(Model& model, const QuantizeConfig& config, const ForwardLoop& forward_loop,
               const QuantizeOptions& options) {
+  api::refuse_quantized(model.impl());
+  Rewrite rewrite(model.impl());
   std::vector<std::string> problems;
   api::prepare(model.impl(), config, options, problems);
-  if (!problems.empty()) model.impl().quantization.reset();
   api::refuse_problems(problems);
   for (const std::string& warning : model.impl().quantization->warnings)
     spdlog::warn("{}", warning);
   calibrate(model, config.algorithm(), forward_loop);
+  rewrite.keep();
 }
 
 void calibrate(Model& model, std::string_view algorithm, const ForwardLoop& forward_loop) {
@@ -94,16 +160,11 @@ void print_quant_summary(const Model& model, std::ostream& out) {
 
 void load_amax(Model& model, const NamedTensors& amax_by_name) {
   Quantization& quantization = require_quantization(model);
-  std::map<std::string, quantization::TensorQuantizer*> by_name;
-  for (quantization::TensorQuantizer* quantizer : quantization.conversion.quantizers()) {
-    by_name[quantizer->name()] = quantizer;
-  }
+  const std::map<std::string, AmaxHolder> holders = amax_holders(quantization.conversion);
   for (const auto& [name, tensor] : amax_by_name) {
-    const auto found = by_name.find(name);
-    if (found == by_name.end()) throw_user("{}: there is no quantizer {}", model.path(), name);
-    const at::Tensor values = api::to_torch(tensor).to(at::kFloat).contiguous();
-    found->second->set_amax(
-        {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()});
+    const auto found = holders.find(name);
+    if (found == holders.end()) throw_user("{}: there is no quantizer {}", model.path(), name);
+    set_amax(found->second, tensor);
   }
   for (const auto& group : quantization.conversion.groups) {
     finish_group(quantization.conversion, group, quantization.options);

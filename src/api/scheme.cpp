@@ -39,6 +39,10 @@ void add_cache(const QuantizedAttention& attention, exporting::QuantizationSchem
       {attention.key_producer, attention.value_producer, attention.key->format().format});
 }
 
+[[noreturn]] void refuse_uncalibrated(const quantization::TensorQuantizer& quantizer) {
+  throw_user("{} has seen no data: calibrate before exporting", quantizer.name());
+}
+
 }  // namespace
 
 exporting::QuantizationScheme make_scheme(const Model::Impl& model,
@@ -72,7 +76,7 @@ exporting::LayerValues layer_values(const QuantizedLayer& layer) {
   const bool static_input =
       layer.input != nullptr && layer.input->enabled() && layer.input->format().needs_amax();
   if (static_input) {
-    check_internal(layer.input->has_scales(), "{} was not calibrated", layer.input->name());
+    if (!layer.input->has_scales()) refuse_uncalibrated(*layer.input);
     const formats::Scales& scales = layer.input->scales();
     values.input_scale = scales.kind == formats::ScaleKind::kE4M3TwoLevel ? scales.global_scale
                                                                           : scales.values.at(0);
@@ -82,7 +86,7 @@ exporting::LayerValues layer_values(const QuantizedLayer& layer) {
 
 exporting::KvValues kv_values(const QuantizedAttention& attention) {
   const auto scale = [](const quantization::TensorQuantizer& quantizer) {
-    check_internal(quantizer.has_amax(), "{} was not calibrated", quantizer.name());
+    if (!quantizer.has_amax()) refuse_uncalibrated(quantizer);
     return quantization::kv_cache_scale(quantizer.amax().at(0));
   };
   return {scale(*attention.key), scale(*attention.value)};

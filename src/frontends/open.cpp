@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "frontends/gguf/gguf_model.h"
 #include "frontends/huggingface/checkpoint.h"
+#include "frontends/torch_export/open.h"
 
 namespace lathe::frontends {
 namespace {
@@ -10,7 +11,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kReadable =
-    "a folder with config.json and *.safetensors (Hugging Face), or a .gguf file";
+    "a folder with config.json and *.safetensors (Hugging Face), a .gguf file, or a .pt2 file "
+    "(torch.export)";
 
 bool has_file_with(const fs::path& folder, const char* extension) {
   std::error_code error;
@@ -43,6 +45,7 @@ OpenedModel open_model(const fs::path& path, const OpenOptions& options) {
     return open_huggingface(path, options);
   }
   if (path.extension() == ".gguf") return open_gguf(path, options);
+  if (path.extension() == ".pt2") return open_torch_export(path, options);
   throw_user("{}: not a model that this build reads: {}", path.string(), kReadable);
 }
 

@@ -29,9 +29,10 @@ struct OpenedModel {
   std::optional<GgufVocabulary> vocabulary;
 };
 
-/// Opens a Hugging Face checkpoint folder (*.safetensors; config.json if there is one) or a .gguf
-/// file. Parameters are lazy: nothing but headers is read. A model whose architecture is not known
-/// comes without a graph (model.has_graph() is false) and can be worked on by tensor name only.
+/// Opens a Hugging Face checkpoint folder (*.safetensors; config.json if there is one), a .gguf
+/// file or a .pt2 archive of torch.export. Parameters are lazy: nothing but headers is read. A
+/// model whose architecture is not known comes without a graph (model.has_graph() is false) and can
+/// be worked on by tensor name only.
 ///
 /// UserError: the path is missing or of no kind that is read; the architecture or an option of it
 /// (rope type, activation, quant_algo, ...) is not supported; options.dtype is not a dtype that can

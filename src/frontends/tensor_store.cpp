@@ -29,6 +29,14 @@ void TensorStore::replace(const std::vector<std::string>& names, StoredTensor te
   tensors_[place] = std::move(tensor);
 }
 
+void TensorStore::split(const std::string& name, std::vector<StoredTensor> parts) {
+  const std::vector<size_t> sources = take_out(name);
+  for (StoredTensor& part : parts) {
+    part.sources = sources;
+    add(std::move(part));
+  }
+}
+
 void TensorStore::drop(const std::string& name, const std::string& reason) {
   for (size_t source : take_out(name)) sources_[source].dropped = reason;
 }

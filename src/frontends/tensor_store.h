@@ -37,6 +37,8 @@ class TensorStore {
   void add(StoredTensor tensor);
   /// Puts `tensor`, which is made of the tensors called `names`, in the place of the first of them.
   void replace(const std::vector<std::string>& names, StoredTensor tensor);
+  /// Puts `parts`, each of which is made of a piece of the tensor called `name`, in its place.
+  void split(const std::string& name, std::vector<StoredTensor> parts);
   /// Takes a tensor out and books its sources as dropped.
   void drop(const std::string& name, const std::string& reason);
 

@@ -74,15 +74,14 @@ Graph Graph::clone() const {
       twin.kwargs.emplace_back(name, remap(argument, map));
     copy.nodes_.push_back(std::make_unique<Node>(std::move(twin)));
     map[node.get()] = copy.nodes_.back().get();
+    copy.by_name_[node->name] = copy.nodes_.back().get();
   }
   return copy;
 }
 
 const Node* Graph::find(std::string_view name) const {
-  for (const auto& node : nodes_) {
-    if (node->name == name) return node.get();
-  }
-  return nullptr;
+  const auto found = by_name_.find(std::string(name));
+  return found == by_name_.end() ? nullptr : found->second;
 }
 
 std::vector<const Node*> Graph::placeholders() const {
@@ -118,6 +117,8 @@ Node* Graph::insert_after(const Node* position, Node node) {
 
 void Graph::erase(const Node* node) {
   check_internal(users(node).empty(), "node {} is erased while others read it", node->name);
+  by_name_.erase(node->name);
+  next_number_.clear();  // a number may be free again
   nodes_.erase(nodes_.begin() + static_cast<std::ptrdiff_t>(index_of(node)));
 }
 
@@ -137,12 +138,16 @@ size_t Graph::index_of(const Node* node) const {
 Node* Graph::insert_at(size_t index, Node node) {
   node.name = unique_name(as_word(node.name.empty() ? name_from_target(node) : node.name));
   const auto position = nodes_.begin() + static_cast<std::ptrdiff_t>(index);
-  return nodes_.insert(position, std::make_unique<Node>(std::move(node)))->get();
+  Node* added = nodes_.insert(position, std::make_unique<Node>(std::move(node)))->get();
+  by_name_[added->name] = added;
+  return added;
 }
 
-std::string Graph::unique_name(const std::string& wanted) const {
-  std::string name = wanted;
-  for (int number = 1; find(name) != nullptr; ++number) name = fmt::format("{}_{}", wanted, number);
+std::string Graph::unique_name(const std::string& wanted) {
+  if (find(wanted) == nullptr) return wanted;
+  int& number = next_number_.try_emplace(wanted, 1).first->second;
+  std::string name = fmt::format("{}_{}", wanted, number);
+  while (find(name) != nullptr) name = fmt::format("{}_{}", wanted, ++number);
   return name;
 }
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -113,9 +114,11 @@ class Graph {
  private:
   size_t index_of(const Node* node) const;
   Node* insert_at(size_t index, Node node);
-  std::string unique_name(const std::string& wanted) const;
+  std::string unique_name(const std::string& wanted);
 
   std::vector<std::unique_ptr<Node>> nodes_;
+  std::unordered_map<std::string, const Node*> by_name_;
+  std::unordered_map<std::string, int> next_number_;  // of names that were taken, a free number
 };
 
 using GraphPtr = std::shared_ptr<const Graph>;

@@ -36,6 +36,20 @@ void collect_parameters(const std::string& path, const Module& module,
 
 }  // namespace
 
+ModulePtr clone_tree(const Module& root) {
+  std::map<const Module*, ModulePtr> copies;
+  const auto copy = [&](const auto& self, const Module& module) -> ModulePtr {
+    ModulePtr& made = copies[&module];
+    if (made) return made;
+    made = std::make_shared<Module>(module);
+    ModulePtr result = made;
+    for (const auto& [name, child] : module.children)
+      result->children.set(name, self(self, *child));
+    return result;
+  };
+  return copy(copy, root);
+}
+
 std::string join_path(std::string_view prefix, std::string_view name) {
   if (prefix.empty()) return std::string(name);
   if (name.empty()) return std::string(prefix);

@@ -98,6 +98,10 @@ class Module {
 
 ModulePtr make_module(std::string type);
 
+/// The tree copied, so that a rewrite can be thrown away: graphs, parameters and states are shared
+/// with the original, and modules that are shared in it are shared in the copy.
+ModulePtr clone_tree(const Module& root);
+
 /// "a" + "b" = "a.b"; "" + "b" = "b".
 std::string join_path(std::string_view prefix, std::string_view name);
 

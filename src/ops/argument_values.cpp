@@ -1,5 +1,7 @@
 #include "ops/argument_values.h"
 
+#include <ATen/ScalarOps.h>
+
 #include "base/error.h"
 
 namespace lathe::ops {
@@ -52,9 +54,22 @@ c10::IValue list_value(const Argument::List& list, const ValueView& values,
         return value.isNone() ? std::optional<at::Tensor>()
                               : std::optional<at::Tensor>(value.toTensor());
       });
+    case c10::TypeKind::StringType:
+      return typed_list<std::string>(
+          list, [&](const Argument& item) { return convert(item).toStringRef(); });
+    case c10::TypeKind::NumberType:
+      return typed_list<at::Scalar>(list,
+                                    [&](const Argument& item) { return convert(item).toScalar(); });
     default:
       throw_internal("operators with lists of {} are not known", element->str());
   }
+}
+
+/// A number where a tensor is wanted: it does not decide the result's dtype.
+at::Tensor wrapped_number(const at::Scalar& number) {
+  at::Tensor tensor = at::scalar_to_tensor(number);
+  tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return tensor;
 }
 
 }  // namespace
@@ -76,6 +91,10 @@ c10::IValue to_value(const Argument& argument, const ValueView& values, const c1
   c10::IValue value = to_value(argument, values);
   if (type->kind() == c10::TypeKind::FloatType && value.isInt())
     return static_cast<double>(value.toInt());
+  if (type->kind() == c10::TypeKind::TensorType && value.isScalar())
+    return wrapped_number(value.toScalar());
+  if (type->kind() == c10::TypeKind::DeviceObjType && value.isString())
+    return c10::Device(value.toStringRef());
   if (list_type != nullptr && (value.isInt() || value.isDouble()))  // "int[2] stride" takes one
     return list_value({argument}, values, list_type->getElementType());
   return value;

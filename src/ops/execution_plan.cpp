@@ -13,6 +13,7 @@ using ir::NodeKind;
 
 constexpr std::string_view kAdd = "aten::add.Tensor";
 constexpr std::string_view kMul = "aten::mul.Tensor";
+constexpr std::string_view kAttention = "aten::scaled_dot_product_attention";
 constexpr std::string_view kGetItem = "builtin::getitem";
 
 c10::OperatorHandle find_operator(const std::string& where, const Node& node) {
@@ -36,7 +37,7 @@ bool is_binary(const Node& node, std::string_view target) {
 class Planner {
  public:
   Planner(const std::string& path, const ir::Module& module, const ir::Graph& graph, bool fuse)
-      : module_(module), graph_(graph) {
+      : module_(module), graph_(graph), fuse_(fuse) {
     ir::verify(path, module, graph);
     plan_.where = path.empty() ? module.type : path;
     for (const auto& node : graph.nodes()) {
@@ -111,8 +112,13 @@ class Planner {
         step.kind = Step::Kind::kGetAttr;
         break;
       case NodeKind::kCallOp:
-        step.kind = node.target == kGetItem ? Step::Kind::kGetItem : Step::Kind::kOp;
-        if (step.kind == Step::Kind::kOp) {
+        step.kind = node.target == kGetItem              ? Step::Kind::kGetItem
+                    : fuse_ && node.target == kAttention ? Step::Kind::kAttention
+                                                         : Step::Kind::kOp;
+        step.scalar = find_scalar_function(node.target);
+        if (step.scalar != nullptr) {
+          step.kind = Step::Kind::kScalar;
+        } else if (step.kind != Step::Kind::kGetItem) {
           step.op = find_operator(plan_.where, node);
         } else {
           check_internal(node.args.size() == 2 && node.kwargs.empty(),
@@ -161,6 +167,7 @@ class Planner {
 
   const ir::Module& module_;
   const ir::Graph& graph_;
+  bool fuse_;
   ExecutionPlan plan_;
   std::unordered_map<const Node*, std::vector<const Node*>> readers_;
   std::unordered_map<const Node*, Fusion> fused_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/module.h"
+#include "ops/scalar_functions.h"
 
 namespace lathe::ops {
 
@@ -18,7 +19,9 @@ struct Step {
     kPlaceholder,
     kGetAttr,
     kOp,
+    kAttention,  // aten::scaled_dot_product_attention, by Lathe's kernel where its arguments suit
     kGetItem,
+    kScalar,  // a function on numbers
     kModule,
     kSwiGlu,      // node is mul(SiLU(x), y); first: x, second: y
     kAddRmsNorm,  // node is add(a, b), whose value an RMSNorm (norm) reads; first: a, second: b
@@ -28,7 +31,8 @@ struct Step {
   const ir::Node* node;
   size_t slot;                                 // where the value goes
   size_t second_slot;                          // kAddRmsNorm: where the norm's goes; else slot
-  std::optional<c10::OperatorHandle> op = {};  // kOp
+  std::optional<c10::OperatorHandle> op = {};  // kOp, kAttention
+  ScalarFunction scalar = nullptr;             // kScalar
   const ir::Module* callee = nullptr;          // kModule; kAddRmsNorm: the norm
   const ir::Node* norm = nullptr;              // kAddRmsNorm
   const ir::Node* first = nullptr;

@@ -18,8 +18,8 @@ c10::IValue placeholder_default(const ir::Node& node) {
 c10::IValue item_of(const c10::IValue& value, int64_t index) {
   const c10::ArrayRef<c10::IValue> items =
       value.isTuple() ? value.toTupleRef().elements().asArrayRef() : value.toListRef();
-  check_internal(index >= 0 && index < static_cast<int64_t>(items.size()),
-                 "item {} of {} values is asked for", index, items.size());
+  if (index < 0 || index >= static_cast<int64_t>(items.size()))
+    throw_data("item {} of {} values is asked for", index, items.size());
   return items[static_cast<size_t>(index)];
 }
 
@@ -33,6 +33,51 @@ c10::IValue output_value(const ir::Node& node, const ValueView& values) {
 
 void release(const Step& step, std::vector<c10::IValue>& values) {
   for (const size_t slot : step.released) values[slot] = c10::IValue();
+}
+
+std::vector<c10::IValue> argument_values(const std::vector<ir::Argument>& arguments,
+                                         const ValueView& view) {
+  std::vector<c10::IValue> values;
+  values.reserve(arguments.size());
+  for (const ir::Argument& argument : arguments) values.push_back(to_value(argument, view));
+  return values;
+}
+
+/// A node's arguments as its operator's schema orders them.
+torch::jit::Stack operator_arguments(const Step& step, const ValueView& view) {
+  const ir::Node& node = *step.node;
+  const auto& formal = step.op->schema().arguments();
+  check_internal(node.args.size() <= formal.size(), "{} takes {} arguments, {} are given",
+                 node.target, formal.size(), node.args.size());
+  torch::jit::Stack stack;
+  stack.reserve(formal.size());
+  size_t named = 0;
+  for (size_t i = 0; i < formal.size(); ++i) {
+    const auto keyword =
+        std::find_if(node.kwargs.begin(), node.kwargs.end(),
+                     [&](const auto& item) { return item.first == formal[i].name(); });
+    if (i < node.args.size()) {
+      stack.push_back(to_value(node.args[i], view, formal[i].type()));
+    } else if (keyword != node.kwargs.end()) {
+      stack.push_back(to_value(keyword->second, view, formal[i].type()));
+      ++named;
+    } else {
+      check_internal(formal[i].default_value().has_value(), "argument {} of {} is missing",
+                     formal[i].name(), node.target);
+      stack.push_back(*formal[i].default_value());
+    }
+  }
+  check_internal(named == node.kwargs.size(), "{} does not take all of the names it is given",
+                 node.target);
+  return stack;
+}
+
+/// aten::scaled_dot_product_attention by Lathe's kernel, where there is neither mask nor dropout.
+std::optional<at::Tensor> fused_attention(const torch::jit::Stack& arguments) {
+  if (arguments.at(3).isTensor() || arguments.at(4).toDouble() != 0.0) return std::nullopt;
+  return fused_scaled_dot_product_attention(arguments[0].toTensor(), arguments[1].toTensor(),
+                                            arguments[2].toTensor(), arguments.at(5).toBool(),
+                                            arguments.at(6).toOptional<double>());
 }
 
 double weight_offset_of(const ir::Module& norm) {
@@ -52,6 +97,10 @@ c10::IValue Interpreter::call(const std::string& path, const ir::Module& module,
                               std::vector<c10::IValue> arguments) {
   if (module.is_composite()) return call_graph(path, module, std::move(arguments));
   const LeafFunction* function = leaves_.find(module.type);
+  if (const auto* failed = module.attributes.find("failed")) {
+    throw_user("{}: {} cannot be run: {}", path.empty() ? "the model" : path, module.type,
+               std::get<std::string>(*failed));
+  }
   if (function == nullptr) throw_user("{}: modules of type {} cannot be run", path, module.type);
   try {
     return (*function)(module, arguments);
@@ -98,8 +147,8 @@ void Interpreter::run_steps(const std::string& path, const ir::Module& module,
     } catch (const c10::Error& error) {
       throw_data("{}: node {} ({}): {}", plan.where, step.node->name, step.node->target,
                  error.what_without_backtrace());
-    } catch (InternalError& error) {  // those of modules name them already
-      if (step.kind != Step::Kind::kModule)
+    } catch (Error& error) {  // those of modules name them already
+      if (step.kind != Step::Kind::kModule && error.kind() != ErrorKind::kUser)
         error.add_context(fmt::format("{}: node {}", plan.where, step.node->name));
       throw;
     }
@@ -124,14 +173,15 @@ void Interpreter::run_step(const std::string& path, const ir::Module& module,
       values[step.slot] = item_of(to_value(step.node->args.at(0), view),
                                   to_value(step.node->args.at(1), view).toInt());
       return;
+    case Step::Kind::kScalar:
+      values[step.slot] = step.scalar(argument_values(step.node->args, view));
+      return;
     case Step::Kind::kOp:
+    case Step::Kind::kAttention:
       values[step.slot] = call_operator(plan, step, values);
       return;
     case Step::Kind::kModule: {
-      std::vector<c10::IValue> arguments;
-      arguments.reserve(step.node->args.size());
-      for (const ir::Argument& argument : step.node->args)
-        arguments.push_back(to_value(argument, view));
+      std::vector<c10::IValue> arguments = argument_values(step.node->args, view);
       // Before the call, so that the callee can free what it alone reads from now on.
       release(step, values);
       values[step.slot] =
@@ -157,31 +207,10 @@ void Interpreter::run_step(const std::string& path, const ir::Module& module,
 
 c10::IValue Interpreter::call_operator(const ExecutionPlan& plan, const Step& step,
                                        const std::vector<c10::IValue>& values) {
-  const ir::Node& node = *step.node;
-  const ValueView view{plan.slots, values};
-  const auto& formal = step.op->schema().arguments();
-  check_internal(node.args.size() <= formal.size(), "{} takes {} arguments, {} are given",
-                 node.target, formal.size(), node.args.size());
-  torch::jit::Stack stack;
-  stack.reserve(formal.size());
-  size_t named = 0;
-  for (size_t i = 0; i < formal.size(); ++i) {
-    const auto keyword =
-        std::find_if(node.kwargs.begin(), node.kwargs.end(),
-                     [&](const auto& item) { return item.first == formal[i].name(); });
-    if (i < node.args.size()) {
-      stack.push_back(to_value(node.args[i], view, formal[i].type()));
-    } else if (keyword != node.kwargs.end()) {
-      stack.push_back(to_value(keyword->second, view, formal[i].type()));
-      ++named;
-    } else {
-      check_internal(formal[i].default_value().has_value(), "argument {} of {} is missing",
-                     formal[i].name(), node.target);
-      stack.push_back(*formal[i].default_value());
-    }
+  torch::jit::Stack stack = operator_arguments(step, {plan.slots, values});
+  if (step.kind == Step::Kind::kAttention) {
+    if (auto fused = fused_attention(stack)) return std::move(*fused);
   }
-  check_internal(named == node.kwargs.size(), "{} does not take all of the names it is given",
-                 node.target);
   step.op->callBoxed(stack);
   if (stack.size() == 1) return std::move(stack[0]);
   return c10::ivalue::Tuple::create(std::move(stack));

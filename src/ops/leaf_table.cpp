@@ -7,31 +7,16 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/silu.h>
 
-#include "base/error.h"
+#include "ops/architecture_leaves.h"
+#include "ops/leaf_arguments.h"
+#include "ops/operator_leaves.h"
 #include "ops/operators.h"
+#include "ops/recurrent_leaves.h"
 
 namespace lathe::ops {
 namespace {
 
-using Arguments = std::span<const c10::IValue>;
-
-const at::Tensor& tensor_argument(const ir::Module& module, Arguments arguments, size_t index) {
-  check_internal(index < arguments.size() && arguments[index].isTensor(),
-                 "{} needs a tensor as argument {}", module.type, index);
-  return arguments[index].toTensor();
-}
-
-const at::Tensor& parameter(const ir::Module& module, std::string_view name) {
-  const ir::ParameterPtr* found = module.parameters.find(name);
-  check_internal(found != nullptr, "{} has no parameter {}", module.type, name);
-  return (*found)->tensor();
-}
-
-std::optional<at::Tensor> optional_parameter(const ir::Module& module, std::string_view name) {
-  const ir::ParameterPtr* found = module.parameters.find(name);
-  if (found == nullptr) return std::nullopt;
-  return (*found)->tensor();
-}
+using Arguments = LeafArguments;
 
 c10::IValue run_linear(const ir::Module& module, Arguments arguments) {
   const at::Tensor& x = tensor_argument(module, arguments, 0);
@@ -70,9 +55,7 @@ c10::IValue run_gelu(const ir::Module& module, Arguments arguments) {
 }
 
 c10::IValue run_rotary_embedding(const ir::Module& module, Arguments arguments) {
-  const ir::ParameterPtr* inv_freq = module.buffers.find("inv_freq");
-  check_internal(inv_freq != nullptr, "{} has no buffer inv_freq", module.type);
-  auto [cos, sin] = rotary_table((*inv_freq)->tensor(), tensor_argument(module, arguments, 1),
+  auto [cos, sin] = rotary_table(buffer(module, "inv_freq"), tensor_argument(module, arguments, 1),
                                  module.float_attribute("attention_scaling"),
                                  tensor_argument(module, arguments, 0).scalar_type());
   return std::make_tuple(std::move(cos), std::move(sin));
@@ -90,6 +73,9 @@ LeafTable LeafTable::builtin() {
   table.add("ReLU", run_relu);
   table.add("GELU", run_gelu);
   table.add("RotaryEmbedding", run_rotary_embedding);
+  add_architecture_leaves(table);
+  add_operator_leaves(table);
+  add_recurrent_leaves(table);
   return table;
 }
 

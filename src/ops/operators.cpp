@@ -11,6 +11,8 @@
 
 #include "ir/scalar_types.h"
 #include "kernels/nn_kernels.h"
+#include "ops/architecture_operators.h"
+#include "ops/attention_options.h"
 
 namespace lathe::ops {
 namespace {
@@ -121,6 +123,15 @@ std::tuple<at::Tensor, at::Tensor> add_rms_norm_op(const at::Tensor& a, const at
   return add_rms_norm(a, b, weight, eps, weight_offset);
 }
 
+at::Tensor attention_op(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                        const std::optional<at::Tensor>& padding_mask, bool causal,
+                        std::optional<double> scale, std::optional<int64_t> sliding_window,
+                        std::optional<double> softcap, const std::optional<at::Tensor>& sinks,
+                        const std::optional<at::Tensor>& bias) {
+  return attention_with_options(query, key, value, padding_mask, causal, scale, sliding_window,
+                                {.softcap = softcap, .sinks = sinks, .bias = bias});
+}
+
 void define_operators(torch::Library& library) {
   library.def("rms_norm(Tensor x, Tensor weight, float eps, float weight_offset=0.0) -> Tensor",
               &rms_norm);
@@ -134,8 +145,10 @@ void define_operators(torch::Library& library) {
   library.def(
       "attention(Tensor query, Tensor key, Tensor value, Tensor? padding_mask=None, bool "
       "causal=True, "
-      "float? scale=None, int? sliding_window=None) -> Tensor",
-      &attention);
+      "float? scale=None, int? sliding_window=None, float? softcap=None, Tensor? sinks=None, "
+      "Tensor? bias=None) -> Tensor",
+      &attention_op);
+  define_architecture_operators(library);
 }
 
 }  // namespace

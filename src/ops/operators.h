@@ -27,5 +27,12 @@ std::pair<at::Tensor, at::Tensor> rotary_table(const at::Tensor& inv_freq,
 at::Tensor attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                      const std::optional<at::Tensor>& padding_mask, bool causal,
                      std::optional<double> scale, std::optional<int64_t> sliding_window);
+/// PyTorch's operator by Lathe's kernel, without mask and dropout; nothing where the kernel does
+/// not fit: other than [B, H, T, D] in one dtype of the CPU's, or gradients. Heads may share key
+/// heads.
+std::optional<at::Tensor> fused_scaled_dot_product_attention(const at::Tensor& query,
+                                                             const at::Tensor& key,
+                                                             const at::Tensor& value, bool causal,
+                                                             std::optional<double> scale);
 
 }  // namespace lathe::ops

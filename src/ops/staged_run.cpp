@@ -19,6 +19,14 @@ bool holds_block(const ir::Module& module) {
   });
 }
 
+/// The paths of a called module and of those below it that have parameters of their own.
+void add_paths(const std::string& path, const ir::Module& module, std::vector<std::string>& paths) {
+  paths.push_back(path);
+  for (const auto& [below, child] : ir::named_modules(module)) {
+    if (!below.empty() && !child->parameters.empty()) paths.push_back(ir::join_path(path, below));
+  }
+}
+
 /// Copies graphs into one, composites that hold blocks in place of their calls.
 class Flattener {
  public:
@@ -124,7 +132,7 @@ void StagedRun::find_stages() {
     }
     Stage& stage = stages_.back();
     stage.end = i + 1;
-    if (step.kind == Step::Kind::kModule) stage.modules.push_back(step.node->target);
+    if (step.kind == Step::Kind::kModule) add_paths(step.node->target, *step.callee, stage.modules);
     if (step.norm != nullptr) stage.modules.push_back(step.norm->target);
   }
   if (stages_.front().path.empty()) stages_.front().name = "inputs";

@@ -27,7 +27,8 @@ class StagedRun {
     std::string name;   // the block's path; "inputs", "outputs", ... for the nodes between
     std::string path;   // of the block; "" otherwise
     size_t begin, end;  // steps of the plan
-    /// Paths of the modules that the stage calls.
+    /// Paths of the modules that the stage calls, and of those below them that have parameters;
+    /// of a block its own path alone.
     std::vector<std::string> modules;
   };
   const std::vector<Stage>& stages() const { return stages_; }

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "quantization/expert_inputs.h"
 #include "trace/shared_inputs.h"
 
 namespace lathe::quantization {
@@ -257,6 +258,7 @@ Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
   }
   Conversion result = converter.take();
   result.groups = index_groups(root, result.layers, groups);
+  result.expert_inputs = expert_input_groups(root, result.layers);
   return result;
 }
 

@@ -39,6 +39,8 @@ struct Conversion {
   std::vector<QuantizedAttention> attentions;
   /// Layers that read one value, by index into `layers`; every layer is in exactly one group.
   std::vector<std::vector<size_t>> groups;
+  /// Layers of experts whose inputs have one scale beside (see expert_inputs.h), by index.
+  std::vector<std::vector<size_t>> expert_inputs;
 
   std::vector<TensorQuantizer*> quantizers() const;
   const QuantizedLayer* find(std::string_view path) const;

@@ -93,6 +93,10 @@ void finish_group(const Conversion& conversion, const std::vector<size_t>& group
   }
 }
 
+void finish_inputs(const Conversion& conversion, const std::vector<size_t>& layers) {
+  finish_together(calibrated_inputs(conversion, layers));
+}
+
 void finish_attention(const QuantizedAttention& attention) {
   for (TensorQuantizer* quantizer : {attention.query, attention.key, attention.value}) {
     if (!quantizer->enabled() || !quantizer->has_amax()) continue;

@@ -29,6 +29,9 @@ std::vector<std::string> mixed_group_problems(const Conversion& conversion);
 void finish_group(const Conversion& conversion, const std::vector<size_t>& group,
                   const ScaleOptions& options);
 
+/// The same for the inputs alone of layers that are in several groups.
+void finish_inputs(const Conversion& conversion, const std::vector<size_t>& layers);
+
 /// The same for an attention: scales of the cache are what a checkpoint can say of them.
 void finish_attention(const QuantizedAttention& attention);
 

@@ -12,6 +12,7 @@ namespace lathe::trace {
 struct SharedInput {
   std::string producer;  // path of the module whose value it is; "" for an operator's or an input
   std::vector<std::string> readers;  // paths, in the order of execution
+  bool alone = false;                // nothing else reads the value
 };
 
 /// Groups the modules for which `wanted` is true by the value that they read, following values into

@@ -11,7 +11,7 @@ from program import GOLDEN, USER_ERROR, ProgramTest, lathe
 
 class Run(ProgramTest):
     def test_logits_of_transformers(self):
-        model = GOLDEN / "hf" / "llama"
+        model = GOLDEN.parent / "unit" / "frontends" / "golden" / "llama_options"
         expected = safetensors_file.read(model / "expected.safetensors")
         safetensors_file.write(self.folder / "in.safetensors", {"input_ids": expected["input_ids"]})
         out = self.folder / "out.safetensors"
@@ -21,10 +21,7 @@ class Run(ProgramTest):
         self.assertEqual(logits.shape, expected["logits"].shape)
         found, wanted = safetensors_file.floats(logits), safetensors_file.floats(expected["logits"])
         errors = [abs(a - b) for a, b in zip(found, wanted)]
-        largest = max(map(abs, wanted))
-        self.assertLess(max(errors[: tiny_models.VOCABULARY]), 1e-6 * largest)
-        # The golden data was made with rotary frequencies rounded to bfloat16: later positions drift.
-        self.assertLess(max(errors), 1e-2 * largest)
+        self.assertLess(max(errors), 1e-4 * max(map(abs, wanted)))
 
     def test_warns_of_names_that_are_not_taken(self):
         model = tiny_models.write_llama(self.folder / "model")

@@ -2,7 +2,7 @@
 """Makes hf/ARCH: a tiny random model as transformers saves it, and its float32 logits.
 
     pip install torch transformers safetensors
-    python make_hf.py OUT
+    python make_hf.py OUT [NAME...]
 """
 
 import pathlib
@@ -19,22 +19,33 @@ CONFIGS = {
     "mistral": lambda: transformers.MistralConfig(**TINY, head_dim=16, sliding_window=None),
     "qwen2": lambda: transformers.Qwen2Config(**TINY),
     "qwen3": lambda: transformers.Qwen3Config(**TINY, head_dim=16),
+    "t5": lambda: transformers.T5Config(
+        vocab_size=256, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, decoder_start_token_id=0
+    ),
 }
 
 
 def main() -> None:
     out = pathlib.Path(sys.argv[1])
     for name, config in CONFIGS.items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         torch.manual_seed(0)
-        model = transformers.AutoModelForCausalLM.from_config(config()).to(torch.bfloat16)
+        kind = transformers.AutoModelForSeq2SeqLM if name == "t5" else transformers.AutoModelForCausalLM
+        model = kind.from_config(config()).to(torch.bfloat16)
         for weight in model.parameters():  # norms away from one, so that a forgotten norm is seen
             if weight.dim() == 1:
                 weight.data.add_(0.1 * torch.randn_like(weight))
         model.save_pretrained(out / name)
-        ids = torch.randint(0, 256, (2, 24))
+        (out / name / "generation_config.json").unlink(missing_ok=True)
+        batch = {"input_ids": torch.randint(0, 256, (2, 24))}
+        if name == "t5":
+            batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+            batch["attention_mask"][1, 17:] = 0
+            batch["decoder_input_ids"] = torch.randint(0, 256, (2, 12))
         with torch.no_grad():
-            logits = model.float().eval()(ids).logits
-        save_file({"input_ids": ids, "logits": logits.contiguous()}, out / name / "expected.safetensors")
+            logits = model.float().eval()(**batch).logits
+        save_file({**batch, "logits": logits.contiguous()}, out / name / "expected.safetensors")
 
 
 if __name__ == "__main__":

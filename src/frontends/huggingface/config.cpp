@@ -101,6 +101,10 @@ bool ConfigReader::flag_or(std::string_view key, bool absent) const {
   return value->get<bool>();
 }
 
+void ConfigReader::refuse_flag(std::string_view key, std::string_view detail) const {
+  if (flag_or(key, false)) unsupported(key, detail);
+}
+
 std::string ConfigReader::text(std::string_view key) const {
   const nlohmann::ordered_json& value = at(key, "a string");
   if (!value.is_string()) fail(key, "a string");
@@ -121,6 +125,35 @@ std::optional<std::vector<std::string>> ConfigReader::find_texts(std::string_vie
     texts.push_back(item.get<std::string>());
   }
   return texts;
+}
+
+std::optional<std::vector<double>> ConfigReader::find_positives(std::string_view key) const {
+  constexpr std::string_view kExpected = "a list of finite numbers above 0";
+  const nlohmann::ordered_json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_array()) fail(key, kExpected);
+  std::vector<double> numbers;
+  for (const auto& item : *value) {
+    const double number = item.is_number() ? item.get<double>() : 0.0;
+    if (!std::isfinite(number) || number <= 0) fail(key, kExpected);
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+std::optional<std::vector<int64_t>> ConfigReader::find_counts(std::string_view key) const {
+  constexpr std::string_view kExpected = "a list of non-negative integers below 2^31";
+  const nlohmann::ordered_json* value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_array()) fail(key, kExpected);
+  std::vector<int64_t> counts;
+  for (const auto& item : *value) {
+    if (!item.is_number_unsigned() || item.get<uint64_t>() > static_cast<uint64_t>(kLargestSize)) {
+      fail(key, kExpected);
+    }
+    counts.push_back(item.get<int64_t>());
+  }
+  return counts;
 }
 
 std::optional<ConfigReader> ConfigReader::find_object(std::string_view key) const {

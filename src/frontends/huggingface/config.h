@@ -33,9 +33,15 @@ class ConfigReader {
   std::optional<double> find_positive(std::string_view key) const;
 
   bool flag_or(std::string_view key, bool absent) const;
+  /// A flag that must not be set: UserError that names it if it is.
+  void refuse_flag(std::string_view key, std::string_view detail) const;
   std::string text(std::string_view key) const;
   std::string text_or(std::string_view key, std::string absent) const;
   std::optional<std::vector<std::string>> find_texts(std::string_view key) const;
+  /// A list of numbers as positive() reads them.
+  std::optional<std::vector<double>> find_positives(std::string_view key) const;
+  /// A list of integers from 0.
+  std::optional<std::vector<int64_t>> find_counts(std::string_view key) const;
 
   /// A reader of the object under a key; its errors name "key.inner". Nothing if it is absent.
   std::optional<ConfigReader> find_object(std::string_view key) const;

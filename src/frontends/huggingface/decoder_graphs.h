@@ -1,34 +1,30 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <string>
 
+#include "frontends/huggingface/decoder_config.h"
 #include "ir/graph.h"
 
 namespace lathe::frontends {
 
-struct AttentionGraphOptions {
-  int64_t head_dim;
-  bool qk_norm = false;
-  std::optional<int64_t> sliding_window;
-};
+/// x -> down(activation(gate(x)) * up(x)); children by these names.
+ir::GraphPtr gated_mlp_graph(const std::string& gate, const std::string& up,
+                             const std::string& down, const std::string& activation = "act_fn");
 
-/// (hidden_states [B, T, K], cos, sin [B or 1, T, head_dim], attention_mask [B, T] or None) -> [B,
-/// T, K]; children q_proj, k_proj, v_proj, o_proj and, with qk_norm, q_norm and k_norm.
-ir::GraphPtr attention_graph(const AttentionGraphOptions& options);
+/// The MLP of a kind: children gate_proj, up_proj, down_proj, act_fn; gate_up_proj, down_proj,
+/// activation_fn; or c_fc, act, c_proj.
+ir::GraphPtr mlp_graph(MlpKind kind, int64_t size);
 
-/// down_proj(act_fn(gate_proj(x)) * up_proj(x))
-ir::GraphPtr gated_mlp_graph();
-
-/// Pre-norm residual layer: children input_layernorm, self_attn, post_attention_layernorm, mlp; the
-/// inputs of attention_graph.
-ir::GraphPtr decoder_layer_graph();
+/// Residual layer with norms where the config has them: children self_attn, `mlp` and the norms;
+/// the inputs of attention_graph.
+ir::GraphPtr decoder_layer_graph(const DecoderConfig& config, const std::string& mlp);
 
 /// (input_ids, attention_mask or None) -> hidden states after the last norm; children embed_tokens,
-/// rotary_emb, layers.0, ..., norm.
-ir::GraphPtr decoder_model_graph(int64_t num_layers);
+/// rotary_emb (and rotary_emb_local), layers.0, ..., norm.
+ir::GraphPtr decoder_model_graph(const DecoderConfig& config, double embedding_multiplier);
 
 /// The root: children model and lm_head; output "logits".
-ir::GraphPtr causal_lm_graph();
+ir::GraphPtr causal_lm_graph(const DecoderConfig& config);
 
 }  // namespace lathe::frontends

@@ -77,9 +77,9 @@ std::optional<QuantizationConfig> read_own_file(const fs::path& path) {
 std::optional<QuantizationConfig> read_section(const ConfigReader& config) {
   const auto section = config.find_object("quantization_config");
   if (!section) return std::nullopt;
-  if (section->text_or("quant_method", "modelopt") != "modelopt") {
-    section->unsupported("quant_method", "supported: modelopt");
-  }
+  const std::string method = section->text_or("quant_method", "modelopt");
+  if (method == "mxfp4") return std::nullopt;  // gpt-oss: its builder decodes the experts
+  if (method != "modelopt") section->unsupported("quant_method", "supported: modelopt, mxfp4");
   return QuantizationConfig{
       .source_name = config.source_name(),
       .producer = producer_text(*section),

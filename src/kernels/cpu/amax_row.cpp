@@ -11,6 +11,14 @@
 
 #include "base/float16.h"
 
+// Inlining a recursion costs a sanitized build minutes.
+#undef DEEP_INLINE
+#if HWY_IS_ASAN
+#define DEEP_INLINE
+#else
+#define DEEP_INLINE HWY_INLINE
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace lathe::kernels::HWY_NAMESPACE {
 
@@ -53,7 +61,7 @@ HWY_INLINE int64_t amax_small_blocks(ConstElements, int64_t, float*) {
 #else
 /// The maxima of kSize neighbours each, from kSize vectors, in their order.
 template <size_t kSize, class D>
-hn::Vec<D> neighbour_maxima(D d, const hn::TFromD<D>* bits) {
+DEEP_INLINE hn::Vec<D> neighbour_maxima(D d, const hn::TFromD<D>* bits) {
   using T = hn::TFromD<D>;
   if constexpr (kSize == 1) {
     return hn::And(hn::LoadU(d, bits), hn::Set(d, static_cast<T>(T(~T{0}) >> 1)));

@@ -134,10 +134,28 @@ HWY_INLINE VPair round_pair(const Lanes& lanes, VPair x, VPair scale) {
           hn::Mul(lanes.round(hn::Div(x.second, scale.second)), scale.second)};
 }
 
-template <class Lanes>
+/// kInverse: scale is the reciprocal, a power of two, so that multiplying gives the quotient's
+/// bits.
+template <bool kInverse, class Lanes>
 HWY_INLINE CodePair encode_pair(const Lanes& lanes, VPair x, VPair scale) {
-  return {lanes.encode(hn::Div(x.first, scale.first)),
-          lanes.encode(hn::Div(x.second, scale.second))};
+  if constexpr (kInverse) {
+    return {lanes.encode(hn::Mul(x.first, scale.first)),
+            lanes.encode(hn::Mul(x.second, scale.second))};
+  } else {
+    return {lanes.encode(hn::Div(x.first, scale.first)),
+            lanes.encode(hn::Div(x.second, scale.second))};
+  }
+}
+
+/// The reciprocals of scales that are all powers of two, neither of them subnormal; false for
+/// others.
+HWY_INLINE bool invert_powers(const float* scales, int64_t count, float* inverse) {
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = std::bit_cast<uint32_t>(scales[i]);
+    if ((bits & 0x807fffffu) != 0 || bits - 0x00800000u >= 0x7e800000u) return false;
+    inverse[i] = std::bit_cast<float>(0x7f000000u - bits);
+  }
+  return true;
 }
 
 template <class Lanes>

@@ -93,6 +93,11 @@ struct BF16Lanes {
     hn::Stream(joined(pair), DU(), reinterpret_cast<uint32_t*>(to));
   }
 
+  /// The bfloat16 nearest to each lane.
+  static HWY_INLINE VF round(VF value) {
+    return to_float(hn::And(rounded(value), set_bits(0xffff0000u)));
+  }
+
  private:
   /// The upper half of the result is the bfloat16. Of the NaNs, the one without a payload survives.
   static HWY_INLINE VU rounded_code(VF value) {

@@ -21,6 +21,8 @@ template <class IO>
 HWY_INLINE VF rounded(VF value) {
   if constexpr (std::is_same_v<IO, F32Lanes>) {
     return value;
+  } else if constexpr (std::is_same_v<IO, BF16Lanes>) {
+    return BF16Lanes::round(value);
   } else {
     typename IO::T buffer[kLanes];
     IO::store(value, buffer);
@@ -33,7 +35,16 @@ template <class IO, size_t kInputs, class Function>
 HWY_INLINE void map_elements(int64_t count, const typename IO::T* const (&inputs)[kInputs],
                              typename IO::T* output, const Function& function) {
   VF values[kInputs];
+  VF others[kInputs];
   int64_t i = 0;
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+    for (size_t k = 0; k < kInputs; ++k) {
+      const VPair pair = IO::load_pair(inputs[k] + i);
+      values[k] = pair.first;
+      others[k] = pair.second;
+    }
+    IO::store_pair({function(values), function(others)}, output + i);
+  }
   for (; i + kLanes <= count; i += kLanes) {
     for (size_t k = 0; k < kInputs; ++k) values[k] = IO::load(inputs[k] + i);
     IO::store(function(values), output + i);
@@ -129,16 +140,12 @@ void add_norm_rows(const RmsNorm& shape, const void* a, const void* b, const voi
   }
 }
 
-/// 2^n for n in [-126, 127].
-HWY_INLINE VF power_of_two(hn::Vec<DI> n) {
-  return hn::BitCast(DF(), hn::ShiftLeft<23>(hn::Add(n, hn::Set(DI(), 127))));
-}
-
-/// e^x: 2^n * e^r, |r| <= ln(2) / 2, e^r by its Taylor series (the rest is below 2^-27). Products
-/// and sums round separately, so that all instruction sets agree. Infinity from about 88.7 on.
+/// e^x, and e^-80 for smaller x; infinity from about 88.7 on. 2^n * e^r, |r| <= ln(2) / 2, e^r by
+/// its Taylor series (the rest is below 2^-27). Products and sums round separately, so that all
+/// instruction sets agree.
 HWY_INLINE VF exponential(VF x) {
   const DF d;
-  const VF clamped = hn::Max(hn::Min(x, hn::Set(d, 89.0f)), hn::Set(d, -104.0f));
+  const VF clamped = hn::Max(hn::Min(x, hn::Set(d, 89.0f)), hn::Set(d, -80.0f));
   const VF n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504f)));
   // ln(2) in two parts; n times the first, which has 9 bits, is exact.
   VF r = hn::Sub(clamped, hn::Mul(n, hn::Set(d, 0.693359375f)));
@@ -147,10 +154,9 @@ HWY_INLINE VF exponential(VF x) {
   for (const float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) {
     sum = hn::Add(hn::Mul(sum, r), hn::Set(d, coefficient));
   }
-  // In two steps, since 2^n itself may be out of range where the product is not.
-  const auto whole = hn::ConvertTo(DI(), n);
-  const auto half = hn::ShiftRight<1>(whole);
-  return hn::Mul(hn::Mul(sum, power_of_two(half)), power_of_two(hn::Sub(whole, half)));
+  // 2^n may be out of range where the product is not: 2^(n - 1) never is.
+  const auto exponent = hn::Add(hn::ConvertTo(DI(), n), hn::Set(DI(), 126));
+  return hn::Mul(hn::Add(sum, sum), hn::BitCast(d, hn::ShiftLeft<23>(exponent)));
 }
 
 HWY_INLINE VF silu(VF x) {

@@ -1,5 +1,8 @@
 #include "quantization/calib/max_calibration.h"
 
+#include <algorithm>
+#include <unordered_set>
+
 #include "base/error.h"
 
 namespace lathe::quantization {
@@ -76,12 +79,25 @@ void MaxCalibration::finish(const ScaleOptions& options) {
     }
     finish_group(conversion_, conversion_.groups[group], options);
   }
+  finish_expert_inputs();
   for (size_t index : attentions_) {
     const QuantizedAttention& attention = conversion_.attentions[index];
     for (TensorQuantizer* quantizer : {attention.query, attention.key, attention.value}) {
       quantizer->set_mode(TensorQuantizer::Mode::kQuantize);
     }
     finish_attention(attention);
+  }
+}
+
+void MaxCalibration::finish_expert_inputs() const {
+  std::unordered_set<size_t> own;
+  for (size_t group : groups_) {
+    own.insert(conversion_.groups[group].begin(), conversion_.groups[group].end());
+  }
+  for (const std::vector<size_t>& layers : conversion_.expert_inputs) {
+    const bool is_own = std::any_of(layers.begin(), layers.end(),
+                                    [&](size_t layer) { return own.contains(layer); });
+    if (is_own) finish_inputs(conversion_, layers);
   }
 }
 

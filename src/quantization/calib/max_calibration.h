@@ -31,6 +31,8 @@ class MaxCalibration {
   void finish(const ScaleOptions& options);
 
  private:
+  void finish_expert_inputs() const;
+
   void for_each_activation_quantizer(const std::function<void(TensorQuantizer&)>& visit) const;
 
   const Conversion& conversion_;

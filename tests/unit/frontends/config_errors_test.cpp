@@ -75,12 +75,11 @@ TEST(ConfigErrors, NumbersAndFlags) {
 }
 
 TEST(ConfigErrors, UnsupportedOptionsAreNamed) {
-  expect_contains(config_error(ErrorKind::kUser, "llama_options", "hidden_act", "quick_gelu"),
-                  "\"hidden_act\" is \"quick_gelu\", which is not supported (supported: silu");
-  expect_contains(
-      config_error(ErrorKind::kUser, "llama_options", "rope_parameters",
-                   {{"rope_type", "dynamic"}, {"factor", 2.0}, {"rope_theta", 10000.0}}),
-      "\"rope_parameters.rope_type\" is \"dynamic\", which is not supported");
+  expect_contains(config_error(ErrorKind::kUser, "llama_options", "hidden_act", "xielu"),
+                  "\"hidden_act\" is \"xielu\", which is not supported (supported: silu");
+  expect_contains(config_error(ErrorKind::kUser, "llama_options", "rope_parameters",
+                               {{"rope_type", "mrope"}, {"factor", 2.0}, {"rope_theta", 10000.0}}),
+                  "\"rope_parameters.rope_type\" is \"mrope\", which is not supported");
   expect_contains(config_error(ErrorKind::kUser, "qwen2_window", "layer_types",
                                {"full_attention", "chunked_attention"}),
                   "\"layer_types\" is");
@@ -90,6 +89,106 @@ TEST(ConfigErrors, UnsupportedOptionsAreNamed) {
   expect_contains(config_error(ErrorKind::kUser, "llama_options", "quantization_config",
                                {{"quant_method", "gptq"}, {"bits", 4}}),
                   "\"quantization_config.quant_method\" is \"gptq\", which is not supported");
+}
+
+struct Refusal {
+  const char* model;  // of the reference
+  const char* key;
+  Json value;
+  const char* says;
+};
+
+TEST(ConfigErrors, OptionsOfArchitecturesAreRefusedByName) {
+  const Refusal refusals[] = {
+      {"gemma2", "use_bidirectional_attention", true, "attention is causal"},
+      {"gemma3_text", "use_bidirectional_attention", true, "attention is causal"},
+      {"gemma3_text", "hidden_activation", "xielu", "supported: silu"},
+      {"gemma2",
+       "layer_types",
+       {"full_attention", "linear_attention"},
+       "supported: full_attention"},
+      {"phi3", "layer_types", {"full_attention", "full_attention"}, "all of one type"},
+      {"phi3", "rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}}, "default and longrope"},
+      {"starcoder2", "layer_types", {"full_attention", "full_attention"}, "all of one type"},
+      {"qwen3", "partial_rotary_factor", 0.5, "rotated whole"},
+      {"deepseek_v3", "topk_method", "greedy", "supported: noaux_tc"},
+      {"deepseek_v3", "scoring_func", "softmax", "supported: sigmoid"},
+      {"deepseek_v3", "moe_layer_freq", 2, "every layer"},
+      {"gpt2", "add_cross_attention", true, "no encoder"},
+      {"gpt2", "activation_function", "xielu", "supported: silu"},
+      {"opt", "layer_norm_elementwise_affine", false, "norms have weights"},
+      {"bert", "position_embedding_type", "relative_key", "supported: absolute"},
+      {"roberta", "add_cross_attention", true, "no encoder"},
+      {"vit", "pooler_act", "xielu", "supported: silu"},
+      {"whisper", "activation_function", "xielu", "supported: silu"},
+      {"t5", "feed_forward_proj", "gated-xielu", "with or without gated-"},
+      {"t5", "is_decoder", true, "has an encoder"},
+  };
+  for (const Refusal& refusal : refusals) {
+    SCOPED_TRACE(std::string(refusal.model) + "." + refusal.key);
+    TestCheckpoint checkpoint =
+        TestCheckpoint::read(reference_folder(std::string("hf/") + refusal.model));
+    checkpoint.config[refusal.key] = refusal.value;
+    const std::string message = open_error(ErrorKind::kUser, checkpoint);
+    expect_contains(message, std::string("\"") + refusal.key + "\" is ");
+    expect_contains(message, refusal.says);
+  }
+}
+
+TEST(ConfigErrors, ValuesOfArchitecturesMustFit) {
+  const Refusal refusals[] = {
+      {"mixtral", "num_experts_per_tok", 5, "at most num_local_experts (4)"},
+      {"mixtral", "num_local_experts", 1000000, "at most 16384"},
+      {"qwen3_moe", "mlp_only_layers", {-1}, "a list of non-negative integers"},
+      {"deepseek_v3", "n_group", 3, "a divisor of n_routed_experts (8)"},
+      {"deepseek_v3", "topk_group", 3, "at most n_group"},
+      {"deepseek_v3", "num_experts_per_tok", 5, "at most the experts of topk_group groups"},
+      {"deepseek_v3", "qk_rope_head_dim", 7, "an even size"},
+      {"gpt2", "n_head", 3, "a divisor of the hidden size (64)"},
+      {"whisper", "decoder_attention_heads", 5, "a divisor of the hidden size (64)"},
+      {"vit", "image_size", {8, 8, 8}, "a positive integer, or two of them"},
+      {"vit", "patch_size", 64, "at most image_size"},
+      {"t5", "relative_attention_max_distance", 3, "above half of"},
+      {"t5", "relative_attention_num_buckets", 2, "at least 4"},
+  };
+  for (const Refusal& refusal : refusals) {
+    SCOPED_TRACE(std::string(refusal.model) + "." + refusal.key);
+    TestCheckpoint checkpoint =
+        TestCheckpoint::read(reference_folder(std::string("hf/") + refusal.model));
+    checkpoint.config[refusal.key] = refusal.value;
+    const std::string message = open_error(ErrorKind::kData, checkpoint);
+    expect_contains(message, std::string("\"") + refusal.key + "\" must be ");
+    expect_contains(message, refusal.says);
+  }
+}
+
+TEST(ConfigErrors, PartialHeadsAndLongFactorsMustFit) {
+  TestCheckpoint neox = TestCheckpoint::read(reference_folder("hf/gpt_neox"));
+  neox.config["rope_parameters"]["partial_rotary_factor"] = 0.2;  // 3 of 16
+  expect_contains(open_error(ErrorKind::kData, neox), "an even number of elements");
+  TestCheckpoint phi = TestCheckpoint::read(reference_folder("variants/phi3_long"));
+  phi.config["rope_parameters"]["short_factor"] = {1.0};
+  expect_contains(open_error(ErrorKind::kData, phi), "as long as short_factor");
+  phi.config["rope_parameters"]["long_factor"] = {1.0};
+  expect_contains(open_error(ErrorKind::kData, phi), "longrope needs 4 factors");
+}
+
+TEST(ConfigErrors, MoreLayersOrExpertsThanTensorsAreFoundAtOnce) {
+  for (const auto& [model, key] : {std::pair("gpt2", "n_layer"),
+                                   {"opt", "num_hidden_layers"},
+                                   {"bert", "num_hidden_layers"},
+                                   {"vit", "num_hidden_layers"},
+                                   {"whisper", "decoder_layers"},
+                                   {"t5", "num_layers"},
+                                   {"gpt_neox", "num_hidden_layers"}}) {
+    SCOPED_TRACE(model);
+    TestCheckpoint checkpoint = TestCheckpoint::read(reference_folder(std::string("hf/") + model));
+    checkpoint.config[key] = 60000;
+    expect_contains(open_error(ErrorKind::kData, checkpoint), "but there are only");
+  }
+  TestCheckpoint mixtral = TestCheckpoint::read(reference_folder("hf/mixtral"));
+  mixtral.config["num_local_experts"] = 16000;
+  expect_contains(open_error(ErrorKind::kData, mixtral), "but there are only");
 }
 
 TEST(ConfigErrors, LayerTypesMustFit) {

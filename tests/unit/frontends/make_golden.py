@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Makes the golden data of the Hugging Face front end, beside this file in golden/.
 
-    make_golden.py REFERENCE
+    make_golden.py ../../golden
 
 writes golden/NAME/{config.json, model.safetensors, expected.safetensors} for the tiny models of MODELS (random
 weights in bfloat16; expected: inputs, and the logits of transformers with the weights as float32 and as bfloat16),
 golden/rope.json (inverse frequencies of every rope type) and golden/bf16_errors.json (how far transformers in
-bfloat16 is from float32 on the models of REFERENCE/hf).
+bfloat16 is from float32 on the models of tests/golden/hf).
 
 Needs torch 2.11, transformers 5.14 and safetensors.
 """
@@ -17,6 +17,7 @@ import sys
 
 import torch
 from safetensors.torch import load_file, save_file
+import transformers
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -143,12 +144,24 @@ def errors(found, expected):
     return {"max": (difference.max() / scale).item(), "mean": (difference.mean() / scale).item()}
 
 
+def run_reference(folder, dtype):
+    """The output that expected.safetensors of `folder` has, from a model in `dtype`."""
+    architecture = json.loads((folder / "config.json").read_text())["architectures"][0]
+    model = getattr(transformers, architecture).from_pretrained(folder, dtype=dtype).eval()
+    expected = load_file(folder / "expected.safetensors")
+    output = "logits" if "logits" in expected else "last_hidden_state"
+    batch = {name: value for name, value in expected.items() if name != output}
+    for name, value in batch.items():
+        if value.is_floating_point():
+            batch[name] = value.to(dtype)
+    with torch.no_grad():
+        return getattr(model(**batch), output).float()
+
+
 def make_errors(reference):
     table = {}
-    for name in ["llama", "mistral", "qwen2", "qwen3"]:
-        folder = reference / "hf" / name
-        batch = {"input_ids": load_file(folder / "expected.safetensors")["input_ids"]}
-        table[name] = errors(run(folder, torch.bfloat16, batch), run(folder, torch.float32, batch))
+    for folder in sorted((reference / "hf").iterdir()):
+        table[folder.name] = errors(run_reference(folder, torch.bfloat16), run_reference(folder, torch.float32))
     (HERE / "bf16_errors.json").write_text(json.dumps(table, indent=1) + "\n")
 
 

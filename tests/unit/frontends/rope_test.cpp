@@ -57,7 +57,7 @@ TEST(Rope, Llama3TakesTheContextFromTheModel) {
 }
 
 TEST(Rope, UnsupportedTypesAreNamed) {
-  for (const char* type : {"dynamic", "longrope", "mrope"}) {
+  for (const char* type : {"proportional", "mrope"}) {
     const std::string error =
         rope_error(ErrorKind::kUser, {{"rope_scaling", {{"rope_type", type}, {"factor", 2.0}}}});
     expect_contains(error, std::string("\"rope_scaling.rope_type\" is \"") + type + "\"");

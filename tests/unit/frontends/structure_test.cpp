@@ -52,6 +52,31 @@ TEST(Structure, ModulesAreThoseOfTransformers) {
   EXPECT_EQ(root.at("model.layers.1.self_attn").int_attribute("num_key_value_heads"), 2);
 }
 
+TEST(Structure, EachExpertHasLinears) {
+  for (const char* name : {"variants/qwen3_moe_fused", "hf/qwen3_moe"}) {
+    const OpenedModel opened = open_model(reference_folder(name));
+    const ir::Module& block = opened.model.root->at("model.layers.1.mlp");
+    EXPECT_EQ(block.type, "Qwen3MoeSparseMoeBlock");
+    EXPECT_EQ(block.at("gate").type, "Linear");
+    EXPECT_EQ(block.at("topk").type, "TopKRouter");
+    EXPECT_EQ(block.at("experts.3").type, "Qwen3MoeMLP");
+    EXPECT_EQ(block.at("experts.0").graph, block.at("experts.3").graph);
+    for (const char* linear : {"gate_proj", "up_proj", "down_proj"}) {
+      EXPECT_EQ(block.at("experts.2").at(linear).type, "Linear");
+    }
+  }
+  const OpenedModel oss = open_model(reference_folder("hf/gpt_oss"));
+  EXPECT_EQ(oss.model.root->at("model.layers.0.mlp.experts.1.gate_up_proj").type, "Linear");
+}
+
+TEST(Structure, LayersBehindTheLastAreKept) {
+  const OpenedModel opened = open_model(reference_folder("variants/deepseek_v3_bias"));
+  const ir::Module& more = opened.model.root->at("model.layers.2");
+  EXPECT_FALSE(more.is_composite());
+  EXPECT_NE(more.find_parameter("eh_proj.weight"), nullptr);
+  EXPECT_NE(more.find_parameter("mlp.experts.0.up_proj.weight"), nullptr);
+}
+
 TEST(Structure, LayersOfAKindShareTheirGraphs) {
   const OpenedModel opened = open_model(golden_folder("qwen2_window"));
   const ir::Module& full = opened.model.root->at("model.layers.0");

@@ -86,5 +86,43 @@ TEST(Tensors, BrokenFileIsNamed) {
                   "model.safetensors");
 }
 
+TEST(Tensors, FusedExpertsMustFitTheConfig) {
+  TestCheckpoint checkpoint = TestCheckpoint::read(reference_folder("variants/qwen3_moe_fused"));
+  checkpoint.reshape("model.layers.0.mlp.experts.gate_up_proj", {4, 16, 32});
+  expect_contains(open_error(ErrorKind::kData, checkpoint),
+                  "model.layers.0.mlp.experts.gate_up_proj is [4, 16, 32], expected [4, 32, 32]");
+}
+
+TEST(Tensors, PackedExpertsMustFitTheConfig) {
+  const auto packed = [] {
+    return TestCheckpoint::read(reference_folder("variants/gpt_oss_mxfp4"));
+  };
+  const std::string experts = "model.layers.0.mlp.experts.";
+  TestCheckpoint checkpoint = packed();
+  checkpoint.erase(experts + "down_proj_scales");
+  expect_contains(open_error(ErrorKind::kData, checkpoint), "down_proj_scales is missing");
+  checkpoint = packed();
+  checkpoint.reshape(experts + "gate_up_proj_blocks", {2, 64, 1, 8});
+  expect_contains(open_error(ErrorKind::kData, checkpoint), "expected [2, 64, 1, 16]");
+  checkpoint = packed();
+  checkpoint.at(experts + "down_proj_scales").dtype = DType::kI8;
+  expect_contains(open_error(ErrorKind::kData, checkpoint), "expected uint8");
+}
+
+TEST(Tensors, EveryPartOfAFusedTensorIsInTheBooks) {
+  for (const char* name : {"qwen3_moe_fused", "mixtral_fused", "gpt_oss_options", "gpt_oss_mxfp4",
+                           "deepseek_v3_bias", "bert_old_norms", "gpt2_unscaled"}) {
+    SCOPED_TRACE(name);
+    const OpenedModel opened = open_model(reference_folder(std::string("variants/") + name));
+    for (const ir::SourceTensor& tensor : opened.model.tensors) {
+      SCOPED_TRACE(tensor.name);
+      EXPECT_NE(tensor.path.empty(), tensor.dropped.empty());
+      if (!tensor.path.empty()) {
+        EXPECT_NE(opened.model.root->find_parameter(tensor.path), nullptr) << tensor.path;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lathe::frontends

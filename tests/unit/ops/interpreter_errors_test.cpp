@@ -66,9 +66,9 @@ TEST(InterpreterErrors, ErrorsOfLeavesNameTheCall) {
 
 TEST(InterpreterErrors, ItemsThatAreNotThere) {
   const std::string split = "%s = call_op aten::split.Tensor(%x, 1) ";
-  EXPECT_EQ(error_of<InternalError>(split + "%y = call_op builtin::getitem(%s, 2) output(%y)"),
+  EXPECT_EQ(error_of<DataError>(split + "%y = call_op builtin::getitem(%s, 2) output(%y)"),
             "layers.0: node y: item 2 of 2 values is asked for");
-  EXPECT_EQ(error_of<InternalError>(split + "%y = call_op builtin::getitem(%s, -1) output(%y)"),
+  EXPECT_EQ(error_of<DataError>(split + "%y = call_op builtin::getitem(%s, -1) output(%y)"),
             "layers.0: node y: item -1 of 2 values is asked for");
   EXPECT_EQ(error_of<InternalError>(split + "%y = call_op builtin::getitem(%s) output(%y)"),
             "layers.0: node y: builtin::getitem takes a value and an index");

@@ -1,0 +1,42 @@
+#include "frontends/torch_export/open.h"
+
+#include "base/error.h"
+#include "frontends/torch_export/archive.h"
+#include "frontends/torch_export/inline_graphs.h"
+#include "frontends/torch_export/module_graphs.h"
+#include "frontends/torch_export/mutation.h"
+#include "frontends/torch_export/parameters.h"
+#include "ir/verify.h"
+
+namespace lathe::frontends {
+namespace {
+
+using torch_export::Parameters;
+
+std::vector<ir::SourceTensor> book(const Parameters& parameters) {
+  std::vector<ir::SourceTensor> books;
+  for (const Parameters::Entry& entry : parameters.entries())
+    books.push_back({entry.name, entry.name, {}, entry.parameter});
+  return books;
+}
+
+}  // namespace
+
+OpenedModel open_torch_export(const std::filesystem::path& path, const OpenOptions& options) {
+  torch_export::Archive archive = torch_export::read_archive(path);
+  torch_export::inline_graphs(archive.program);
+  const torch_export::Mutations mutations = torch_export::find_mutations(archive.program);
+  const Parameters parameters(archive, mutations.tensors, options.dtype);
+  OpenedModel opened;
+  ir::Model& model = opened.model;
+  model.source = path.string();
+  model.root = torch_export::build_modules(archive.program, parameters, mutations, model.source);
+  model.architecture = model.root->type;
+  model.dtype = options.dtype.value_or(parameters.dominant_dtype());
+  model.tensors = book(parameters);
+  model.tied = parameters.tied();
+  ir::verify_tree(*model.root);
+  return opened;
+}
+
+}  // namespace lathe::frontends

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "frontends/torch_export/json_fields.h"
+#include "frontends/torch_export/program.h"
+
+namespace lathe::frontends::torch_export {
+
+/// A value of the schema's union Argument (or ConstantValue). DataError for a field that the schema
+/// lacks.
+Value parse_value(const JsonField& field);
+
+/// The schema's Graph: the program's, or one that a higher-order operator is given.
+FlatGraph parse_graph(const JsonField& field);
+
+}  // namespace lathe::frontends::torch_export

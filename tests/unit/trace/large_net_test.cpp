@@ -1,0 +1,58 @@
+#include <gtest/gtest.h>
+
+#include "trace/unit_symbols.h"
+
+namespace lathe::trace {
+namespace {
+
+constexpr int kBlocks = 25'000;  // of four nodes each
+constexpr int64_t kSize = 8;
+
+ir::ModulePtr linear() {
+  ir::ModulePtr module = ir::make_module("Linear");
+  module->parameters.set("weight", std::make_shared<ir::Parameter>(
+                                       at::kFloat, std::vector<int64_t>{kSize, kSize}, nullptr));
+  return module;
+}
+
+/// x + relu(linear(x)) again and again, with one linear for all and one of its own in every 100.
+ir::ModulePtr large_net(int& linears) {
+  ir::ModulePtr model = ir::make_module("Large");
+  ir::GraphBuilder graph;
+  model->add_child("first", linear());
+  model->add_child("shared", linear());
+  model->add_child("last", linear());
+  ir::Node* x = graph.call_module("first", {graph.placeholder("x")});
+  for (int block = 0; block < kBlocks; ++block) {
+    std::string name = "shared";
+    if (block % 100 == 0) {
+      name = "own" + std::to_string(block);
+      model->add_child(name, linear());
+      ++linears;
+    }
+    ir::Node* y = graph.call_op("aten::relu", {graph.call_module(name, {x})});
+    x = graph.call_op("aten::neg", {graph.call_op("aten::add.Tensor", {x, y})});
+  }
+  graph.output(graph.call_module("last", {x}));
+  model->graph = graph.build();
+  return model;
+}
+
+/// Everything hangs together: one symbol, followed by both sides of all linears.
+TEST(LargeNet, OfAHundredThousandNodes) {
+  int linears = 0;
+  const ir::ModulePtr model = large_net(linears);
+  ASSERT_GT(model->graph->nodes().size(), 100'000u);
+  const size_t links = static_cast<size_t>(2 * linears + 3);
+  const auto peer = analyze_as_modelopt(*model, SymRegistry::builtin(), true).symbols.groups();
+  ASSERT_EQ(peer.size(), 1u);
+  EXPECT_EQ(peer[0].links.size(), links);
+  const auto own =
+      analyze_units(*model, rich_registry(), {{"x", ShapeRun::empty({2, kSize}, at::kFloat)}})
+          .analysis.symbols.groups();
+  ASSERT_EQ(own.size(), 1u);
+  EXPECT_EQ(own[0].links.size(), links);
+}
+
+}  // namespace
+}  // namespace lathe::trace
