@@ -36,7 +36,7 @@ void add_inspect(CLI::App& program) {
   auto* command =
       program.add_subcommand("inspect", "Tensors, formats and sizes, from the headers alone");
   auto options = std::make_shared<InspectOptions>();
-  command->add_option("MODEL", options->model, "A Hugging Face directory or a .gguf file")
+  command->add_option("MODEL", options->model, "A Hugging Face directory, a .gguf or a .pt2 file")
       ->required()
       ->type_name("");
   command->add_flag("--all", options->all, "One line a tensor instead of one a kind of layer");

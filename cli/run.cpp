@@ -61,7 +61,7 @@ void add_run(CLI::App& program) {
   auto options = std::make_shared<RunOptions>();
   command
       ->add_option("MODEL", options->model,
-                   "A Hugging Face directory, quantized or not, or a .gguf file")
+                   "A Hugging Face directory, quantized or not, a .gguf or a .pt2 file")
       ->required()
       ->type_name("");
   command

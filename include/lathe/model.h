@@ -27,9 +27,9 @@ struct ModuleInfo {
   std::string type;  // "Linear", "QuantLinear", "LlamaDecoderLayer", ...
 };
 
-/// A trained model: a Hugging Face directory, quantized ones (the modelopt dialect) included, or a
-/// .gguf file. A handle: copies are the same model. Opening reads headers only; weights are mapped
-/// and read when they are used.
+/// A trained model: a Hugging Face directory, quantized ones (the modelopt dialect) included, a
+/// .gguf file, or a .pt2 file of torch.export. A handle: copies are the same model. Opening reads
+/// headers only; weights are mapped and read when they are used.
 class Model {
  public:
   /// UserError or DataError as the message says: no such file, an unknown option of the

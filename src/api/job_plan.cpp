@@ -1,6 +1,7 @@
 #include "api/job_plan.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "api/export_report.h"
 #include "api/prepare.h"
@@ -38,6 +39,7 @@ class JobPlanner {
 
   PreparedJob prepare() && {
     check_device();
+    check_source();
     const QuantizeConfig config = config_of(job_);
     api::prepare(impl(), config, {.fuse_scales = job_.fuse_scales}, problems());
     summary().config = config.name();
@@ -67,6 +69,15 @@ class JobPlanner {
     problems().push_back(job_.device == "cuda"
                              ? "--device cuda: this build of Lathe has no CUDA kernels; use cpu"
                              : "--device must be cpu or cuda, found " + job_.device);
+  }
+
+  /// A program of torch.export is no checkpoint: it has no config.json to write.
+  void check_source() {
+    if (std::filesystem::path(job_.model).extension() != ".pt2") return;
+    problems().push_back(
+        fmt::format("{}: quantized torch.export archives cannot be written yet; Hugging Face "
+                    "directories and .gguf files can be quantized, and .pt2 files run and traced",
+                    job_.model));
   }
 
   template <typename Function>

@@ -5,7 +5,7 @@ import unittest
 
 import safetensors_file
 import tiny_models
-from program import DATA_ERROR, USER_ERROR, ProgramTest, lathe
+from program import DATA_ERROR, GOLDEN, USER_ERROR, ProgramTest, lathe
 
 WEIGHT_ONLY = ("--format", "w4a16_nvfp4")
 
@@ -115,6 +115,14 @@ class UnknownArchitecture(ProgramTest):
         found = self.succeed("inspect", self.model, "--json").json()
         names = [row["name"] for row in found["tensors"]]
         self.assertEqual(sorted(names), sorted(tiny_models.llama_tensors(tiny_models.llama_config())))
+
+
+class ExportedProgram(ProgramTest):
+    def test_is_not_written_as_a_checkpoint(self):
+        program = GOLDEN / "trace" / "LinearModel1.pt2"
+        self.fail_with(USER_ERROR, "quantize", program, "-o", self.folder / "out", "--format", "int8_wo",
+                       says=["LinearModel1.pt2", "torch.export"])
+        self.assert_untouched()
 
 
 class Plan(ProgramTest):
