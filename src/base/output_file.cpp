@@ -19,10 +19,19 @@ namespace {
   throw_user("{}: cannot {}: {}{}", path.string(), action, std::strerror(error), hint);
 }
 
+constexpr std::string_view kTemporaryMark = ".tmp.";  // a process id follows
+
 std::filesystem::path temporary_beside(const std::filesystem::path& path) {
   std::filesystem::path name = path.filename();
-  name += fmt::format(".tmp.{}", ::getpid());
+  name += fmt::format("{}{}", kTemporaryMark, ::getpid());
   return path.parent_path() / name;
+}
+
+bool is_temporary(std::string_view name) {
+  const size_t mark = name.rfind(kTemporaryMark);
+  if (mark == std::string_view::npos) return false;
+  const std::string_view process = name.substr(mark + kTemporaryMark.size());
+  return !process.empty() && process.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 }  // namespace
@@ -54,6 +63,14 @@ void OutputFile::commit() {
     ::unlink(temporary_.c_str());
     errno = error;
     throw_errno(path_, "finish");
+  }
+}
+
+void remove_abandoned_files(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (!is_temporary(entry.path().filename().string())) continue;
+    if (::unlink(entry.path().c_str()) != 0) throw_errno(entry.path(), "remove");
   }
 }
 

@@ -31,6 +31,10 @@ class OutputFile {
   size_t size_ = 0;
 };
 
+/// Removes what OutputFile left in `folder` when its process was killed. No other process may be
+/// writing there.
+void remove_abandoned_files(const std::filesystem::path& folder);
+
 /// Writes a whole small file atomically.
 void write_file(const std::filesystem::path& path, std::string_view text);
 

@@ -95,6 +95,7 @@ void CheckpointExporter::State::start(ExportMode mode) {
   const fs::path& partial = folder.partial();
   throw_if_any("the checkpoint cannot be written",
                folder.problems(plan.source(), plan.required_bytes(), mode, force));
+  remove_abandoned_files(partial);
   if (mode == ExportMode::kResume && io::CheckpointWriter::can_resume(partial)) {
     writer = io::CheckpointWriter::resume(partial, plan.layout());
   } else if (mode == ExportMode::kFresh || !folder.is_complete(plan.layout().hash())) {

@@ -200,6 +200,18 @@ TEST(CheckpointExporter, AKilledExportResumesToTheSameBytes) {
   }
 }
 
+/// A process that is killed while it writes a small file leaves it under a temporary name.
+TEST(CheckpointExporter, FilesThatAKilledProcessLeftAreNotShipped) {
+  const ScratchFolder scratch;
+  ASSERT_TRUE(export_tiny(scratch / "whole", ExportMode::kFresh, false));
+  ASSERT_EQ(run_interrupted(scratch / "out", 13), 9);
+  const fs::path partial = scratch / "out.lathe-partial";
+  write_file(partial / "config.json.tmp.4711", "{\"archi");
+  write_file(partial / "lathe-export.complete.tmp.12", "");
+  ASSERT_TRUE(export_tiny(scratch / "out", ExportMode::kResume, false));
+  EXPECT_EQ(folder_contents(scratch / "out"), folder_contents(scratch / "whole"));
+}
+
 TEST(CheckpointExporter, KilledAgainAndAgain) {
   const ScratchFolder scratch;
   ASSERT_TRUE(export_tiny(scratch / "whole", ExportMode::kFresh, false));
