@@ -76,6 +76,7 @@ Model Model::open(const std::string& path, const OpenOptions& options) {
   impl->model = std::move(opened.model);
   impl->vocabulary = std::move(opened.vocabulary);
   impl->source_quantization = std::move(opened.quantization);
+  impl->program_inputs = std::move(opened.program_inputs);
   if (impl->vocabulary) api::add_tokenizer_files(impl->model, *impl->vocabulary);
   if (impl->source_quantization && impl->model.has_graph()) {
     impl->quantization = api::restore_quantizers(impl->model, *impl->source_quantization);

@@ -28,6 +28,7 @@ struct Model::Impl {
   std::optional<frontends::QuantizedSource> source_quantization;
   std::optional<frontends::GgufVocabulary> vocabulary;
   std::vector<std::vector<std::string>> name_groups;  // of a model without a graph
+  std::vector<frontends::ProgramInput> program_inputs;  // of a torch.export program
   std::optional<Quantization> quantization;
   bool folded = false;  // weights were replaced by fold_weight
   ops::Interpreter interpreter{quantization::leaf_table()};

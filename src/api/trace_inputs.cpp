@@ -1,10 +1,5 @@
 #include "api/trace_inputs.h"
 
-#include <filesystem>
-
-#include "frontends/torch_export/archive.h"
-#include "ir/scalar_types.h"
-
 namespace lathe::api {
 namespace {
 
@@ -14,16 +9,12 @@ constexpr int64_t kBatch = 2;
 constexpr int64_t kTokens = 8;
 
 /// As the program was exported; sizes that it leaves open become small ones.
-Inputs exported_inputs(const std::string& path) {
-  const auto archive = frontends::torch_export::read_archive(path);
+Inputs exported_inputs(const std::vector<frontends::ProgramInput>& program_inputs) {
   Inputs inputs;
-  for (const auto& spec : archive.program.inputs) {
-    if (spec.kind != frontends::torch_export::InputSpec::Kind::kUser) continue;
-    const auto meta = archive.program.graph.tensors.find(spec.value.text);
-    if (meta == archive.program.graph.tensors.end()) continue;
-    std::vector<int64_t> sizes;
-    for (const auto& size : meta->second.sizes) sizes.push_back(size.value_or(kTokens));
-    inputs[spec.value.text] = trace::ShapeRun::empty(sizes, ir::to_scalar_type(meta->second.dtype));
+  for (const auto& [name, dtype, sizes] : program_inputs) {
+    std::vector<int64_t> shape;
+    for (const auto& size : sizes) shape.push_back(size.value_or(kTokens));
+    inputs[name] = trace::ShapeRun::empty(shape, dtype);
   }
   return inputs;
 }
@@ -51,7 +42,7 @@ at::Tensor empty_input(const std::string& name, const ir::Model& model) {
 
 Inputs trace_inputs(const Model::Impl& model) {
   if (!model.model.has_graph()) return {};
-  if (std::filesystem::path(model.path).extension() == ".pt2") return exported_inputs(model.path);
+  if (!model.program_inputs.empty()) return exported_inputs(model.program_inputs);
   Inputs inputs;
   for (const auto& [name, required] : ops::model_inputs(model.root())) {
     if (required) inputs[name] = empty_input(name, model.model);

@@ -19,6 +19,13 @@ struct OpenOptions {
   std::optional<at::ScalarType> dtype;
 };
 
+/// An input of a torch.export program: sizes that the caller may choose are nothing.
+struct ProgramInput {
+  std::string name;  // of the root graph's placeholder
+  at::ScalarType dtype;
+  std::vector<std::optional<int64_t>> sizes;
+};
+
 struct OpenedModel {
   ir::Model model;
   /// Set if the weights on disk are quantized (packed). The model's parameters are their decoded
@@ -27,6 +34,8 @@ struct OpenedModel {
   /// Set for GGUF: the files of the model have no tokenizer.json; the tokenizer library makes it
   /// from this.
   std::optional<GgufVocabulary> vocabulary;
+  /// The tensors that a torch.export program takes, as it was exported.
+  std::vector<ProgramInput> program_inputs;
 };
 
 /// Opens a Hugging Face checkpoint folder (*.safetensors; config.json if there is one), a .gguf

@@ -6,6 +6,7 @@
 #include "frontends/torch_export/module_graphs.h"
 #include "frontends/torch_export/mutation.h"
 #include "frontends/torch_export/parameters.h"
+#include "ir/scalar_types.h"
 #include "ir/verify.h"
 
 namespace lathe::frontends {
@@ -20,6 +21,17 @@ std::vector<ir::SourceTensor> book(const Parameters& parameters) {
   return books;
 }
 
+std::vector<ProgramInput> tensor_inputs(const torch_export::Program& program) {
+  std::vector<ProgramInput> inputs;
+  for (const torch_export::InputSpec& spec : program.inputs) {
+    if (spec.kind != torch_export::InputSpec::Kind::kUser) continue;
+    const auto meta = program.graph.tensors.find(spec.value.text);
+    if (meta == program.graph.tensors.end()) continue;
+    inputs.push_back({spec.value.text, ir::to_scalar_type(meta->second.dtype), meta->second.sizes});
+  }
+  return inputs;
+}
+
 }  // namespace
 
 OpenedModel open_torch_export(const std::filesystem::path& path, const OpenOptions& options) {
@@ -28,6 +40,7 @@ OpenedModel open_torch_export(const std::filesystem::path& path, const OpenOptio
   const torch_export::Mutations mutations = torch_export::find_mutations(archive.program);
   const Parameters parameters(archive, mutations.tensors, options.dtype);
   OpenedModel opened;
+  opened.program_inputs = tensor_inputs(archive.program);
   ir::Model& model = opened.model;
   model.source = path.string();
   model.root = torch_export::build_modules(archive.program, parameters, mutations, model.source);
