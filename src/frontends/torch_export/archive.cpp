@@ -3,16 +3,19 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "frontends/torch_export/json_fields.h"
 #include "io/json.h"
+#include "io/json_field.h"
+#include "io/pt2_layout.h"
 #include "io/zip.h"
 
 namespace lathe::frontends::torch_export {
 namespace {
 
+using io::Bytes;
+using io::JsonField;
+
 constexpr size_t kLargestJson = size_t{1} << 31;
 constexpr size_t kLargestTensor = size_t{1} << 36;
-constexpr const char* kOldProgram = "serialized_exported_program.json";
 
 std::string text_of(const io::ZipArchive& zip, const io::ZipEntry& entry) {
   const auto bytes = zip.read(entry, kLargestJson);
@@ -23,17 +26,6 @@ std::string where(const io::ZipArchive& zip, const std::string& entry) {
   return fmt::format("{} ({})", zip.source_name(), entry);
 }
 
-/// The folder that all entries lie in, "net/"; "" for none.
-std::string common_folder(const io::ZipArchive& zip, std::string_view marker) {
-  for (const io::ZipEntry& entry : zip.entries()) {
-    const size_t at = entry.name.find(marker);
-    if (at == 0 || (at != std::string::npos && entry.name[at - 1] == '/'))
-      return entry.name.substr(0, at);
-  }
-  throw_data("{}: no archive of torch.export: it has neither a models folder nor {}",
-             zip.source_name(), kOldProgram);
-}
-
 int64_t fixed_size(const JsonField& field) { return field.at("as_int").integer(); }
 
 std::vector<int64_t> fixed_sizes(const JsonField& field) {
@@ -42,39 +34,13 @@ std::vector<int64_t> fixed_sizes(const JsonField& field) {
   return sizes;
 }
 
-/// The archive of torch 2.8 and later.
+/// Reads the tensors of an archive of torch 2.8 and later.
 class NewLayout {
  public:
-  NewLayout(const io::ZipArchive& zip, std::string folder)
-      : zip_(zip), folder_(std::move(folder)) {}
+  explicit NewLayout(const io::ZipArchive& zip) : zip_(zip) {}
 
-  Archive read() {
-    const std::string model = model_name();
-    Archive archive{.source_name = zip_.source_name()};
-    const std::string entry = fmt::format("{}models/{}.json", folder_, model);
-    archive.program = parse_program(text_of(zip_, *zip_.find(entry)), where(zip_, entry));
-    archive.weights = tensors("data/weights/", model + "_weights_config.json");
-    archive.constants = tensors("data/constants/", model + "_constants_config.json");
-    return archive;
-  }
-
- private:
-  std::string model_name() const {
-    const std::string prefix = folder_ + "models/";
-    std::vector<std::string> names;
-    for (const io::ZipEntry& entry : zip_.entries()) {
-      if (!entry.name.starts_with(prefix) || !entry.name.ends_with(".json")) continue;
-      names.push_back(entry.name.substr(prefix.size(), entry.name.size() - prefix.size() - 5));
-    }
-    if (names.size() != 1) {
-      throw_data("{}: expected one model, found {} ({})", zip_.source_name(), names.size(),
-                 fmt::join(names, ", "));
-    }
-    return names.front();
-  }
-
-  std::vector<StoredView> tensors(const std::string& data_folder, const std::string& config_name) {
-    const std::string config_path = folder_ + data_folder + config_name;
+  /// `config_path` lists the tensors, whose bytes are in `data_folder`.
+  std::vector<StoredView> tensors(const std::string& data_folder, const std::string& config_path) {
     const io::ZipEntry* entry = zip_.find(config_path);
     if (entry == nullptr) throw_data("{}: has no entry {}", zip_.source_name(), config_path);
     const std::string place = where(zip_, config_path);
@@ -94,19 +60,20 @@ class NewLayout {
     return views;
   }
 
+ private:
   Bytes payload(const std::string& path, const JsonField& field) {
     const io::ZipEntry* entry = zip_.find(path);
     if (entry == nullptr) throw_data("{}: the archive has no entry {}", field.where(), path);
-    return entry_bytes(zip_, *entry, kLargestTensor);
+    return io::entry_bytes(zip_, *entry, kLargestTensor);
   }
 
   StoredView raw_tensor(const std::string& data_folder, const std::string& name,
                         const JsonField& field) {
     const JsonField meta = field.at("tensor_meta");
-    const std::string path = folder_ + data_folder + field.at("path_name").string();
+    const std::string path = data_folder + field.at("path_name").string();
     const auto [storage, is_new] = storages_.try_emplace(path);
     if (is_new) storage->second = {payload(path, field), storages_.size() - 1};
-    const auto dtype = dtype_of_code(meta.at("dtype").integer());
+    const auto dtype = io::dtype_of_pt2_code(meta.at("dtype").integer());
     if (!dtype) meta.at("dtype").fail("a dtype that Lathe reads");
     StoredView view{.name = name,
                     .file = where(zip_, path),
@@ -125,8 +92,8 @@ class NewLayout {
   void read_pickled(const std::string& data_folder, const std::string& name, const JsonField& field,
                     std::vector<StoredView>& views) {
     if (!field.has("tensor_meta") || field.at("tensor_meta").is_null()) return;
-    const std::string path = folder_ + data_folder + field.at("path_name").string();
-    for (StoredView& view : read_saved_tensors(payload(path, field), where(zip_, path))) {
+    const std::string path = data_folder + field.at("path_name").string();
+    for (StoredView& view : io::read_saved_tensors(payload(path, field), where(zip_, path))) {
       view.name = name;
       view.storage_id = storages_.size();
       storages_.try_emplace(path + "#" + name);
@@ -140,36 +107,36 @@ class NewLayout {
   };
 
   const io::ZipArchive& zip_;
-  std::string folder_;
   std::unordered_map<std::string, Storage> storages_;
 };
 
 std::vector<StoredView> old_tensors(const io::ZipArchive& zip, const std::string& path) {
   const io::ZipEntry* entry = zip.find(path);
   if (entry == nullptr) throw_data("{}: has no entry {}", zip.source_name(), path);
-  const Bytes file = entry_bytes(zip, *entry, kLargestTensor);
+  const Bytes file = io::entry_bytes(zip, *entry, kLargestTensor);
   if (file.view.empty()) return {};  // nothing to save
-  return read_saved_tensors(file, where(zip, path));
+  return io::read_saved_tensors(file, where(zip, path));
 }
 
-/// The archive of torch 2.6 and 2.7.
-Archive read_old_layout(const io::ZipArchive& zip) {
-  const std::string folder = common_folder(zip, kOldProgram);
-  Archive archive{.source_name = zip.source_name()};
-  const std::string entry = folder + kOldProgram;
-  archive.program = parse_program(text_of(zip, *zip.find(entry)), where(zip, entry));
-  archive.weights = old_tensors(zip, folder + "serialized_state_dict.pt");
-  archive.constants = old_tensors(zip, folder + "serialized_constants.pt");
+void read_pickled_layout(const io::ZipArchive& zip, const io::Pt2Layout& layout, Archive& archive) {
+  archive.weights = old_tensors(zip, layout.weights);
+  archive.constants = old_tensors(zip, layout.constants);
   for (StoredView& constant : archive.constants) constant.storage_id += size_t{1} << 32;
-  return archive;
 }
 
 Archive read_zip(const io::ZipArchive& zip) {
-  for (const io::ZipEntry& entry : zip.entries()) {
-    if (entry.name == kOldProgram || entry.name.ends_with(std::string("/") + kOldProgram))
-      return read_old_layout(zip);
+  const io::Pt2Layout layout = io::find_pt2_layout(zip);
+  Archive archive{.source_name = zip.source_name()};
+  archive.program =
+      parse_program(text_of(zip, *zip.find(layout.program)), where(zip, layout.program));
+  if (layout.pickled) {
+    read_pickled_layout(zip, layout, archive);
+  } else {
+    NewLayout reader(zip);
+    archive.weights = reader.tensors(layout.weights_folder, layout.weights);
+    archive.constants = reader.tensors(layout.constants_folder, layout.constants);
   }
-  return NewLayout(zip, common_folder(zip, "models/")).read();
+  return archive;
 }
 
 }  // namespace

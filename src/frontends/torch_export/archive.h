@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "frontends/torch_export/program.h"
-#include "frontends/torch_export/saved_tensors.h"
+#include "io/saved_tensors.h"
 
 namespace lathe::frontends::torch_export {
+
+using io::StoredView;
 
 /// A .pt2 archive, read: the program and its tensors, whose bytes stay in the mapped file.
 struct Archive {

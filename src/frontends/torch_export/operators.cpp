@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "io/pt2_layout.h"
 #include "ir/scalar_types.h"
 #include "ops/scalar_functions.h"
 
@@ -118,7 +119,7 @@ std::optional<at::ScalarType> scalar_type_of_code(int64_t code) {
   if (code == 9) return at::kComplexHalf;
   if (code == 10) return at::kComplexFloat;
   if (code == 11) return at::kComplexDouble;
-  const auto dtype = dtype_of_code(code);
+  const auto dtype = io::dtype_of_pt2_code(code);
   return dtype ? std::optional(ir::to_scalar_type(*dtype)) : std::nullopt;
 }
 

@@ -6,10 +6,11 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "frontends/torch_export/json_fields.h"
 #include "frontends/torch_export/tree_spec.h"
 #include "frontends/torch_export/value.h"
 #include "io/json.h"
+#include "io/json_field.h"
+#include "io/pt2_layout.h"
 
 namespace lathe::frontends::torch_export {
 namespace {
@@ -70,7 +71,7 @@ std::optional<int64_t> parse_size(const JsonField& field) {
 }
 
 std::optional<TensorMeta> parse_tensor(const JsonField& field) {
-  const auto dtype = dtype_of_code(field.at("dtype").integer());
+  const auto dtype = io::dtype_of_pt2_code(field.at("dtype").integer());
   if (!dtype) return std::nullopt;
   TensorMeta meta{*dtype, {}};
   for (const JsonField& size : field.at("sizes").items()) meta.sizes.push_back(parse_size(size));
@@ -206,37 +207,6 @@ void check_leaves(const Program& program, const std::string& where) {
   check(program.input_names.size(), inputs, "input");
   check(program.output_names.size(), outputs, "output");
 }
-
-/// The schema's ScalarType, as codes.
-constexpr auto kDTypes = std::to_array<std::pair<int64_t, DType>>({
-    {1, DType::kU8},
-    {2, DType::kI8},
-    {3, DType::kI16},
-    {4, DType::kI32},
-    {5, DType::kI64},
-    {6, DType::kF16},
-    {7, DType::kF32},
-    {8, DType::kF64},
-    {12, DType::kBool},
-    {13, DType::kBF16},
-    {28, DType::kU16},
-    {29, DType::kF8E4M3},
-    {30, DType::kF8E5M2},
-    {33, DType::kF8E8M0},
-    {34, DType::kU32},
-    {35, DType::kU64},
-});
-
-}  // namespace
-
-std::optional<DType> dtype_of_code(int64_t code) {
-  for (const auto& [known, dtype] : kDTypes) {
-    if (known == code) return dtype;
-  }
-  return std::nullopt;
-}
-
-namespace {
 
 void parse_symbols(const JsonField& field, const char* list, Value::Kind kind, FlatGraph& graph) {
   if (!field.has(list)) return;

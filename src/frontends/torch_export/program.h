@@ -115,7 +115,4 @@ struct Program {
 /// it is computed or computes one twice.
 Program parse_program(std::string_view text, const std::string& source_name);
 
-/// The dtype of the schema's ScalarType, if Lathe has it.
-std::optional<DType> dtype_of_code(int64_t code);
-
 }  // namespace lathe::frontends::torch_export

@@ -4,9 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "frontends/torch_export/json_fields.h"
+#include "io/json_field.h"
 
 namespace lathe::frontends::torch_export {
+
+using io::JsonField;
 
 /// Names of the fields of the program's named tuples, by their type.
 using FieldNames = std::map<std::string, std::vector<std::string>, std::less<>>;

@@ -1,9 +1,11 @@
 #pragma once
 
-#include "frontends/torch_export/json_fields.h"
 #include "frontends/torch_export/program.h"
+#include "io/json_field.h"
 
 namespace lathe::frontends::torch_export {
+
+using io::JsonField;
 
 /// A value of the schema's union Argument (or ConstantValue). DataError for a field that the schema
 /// lacks.

@@ -1,10 +1,10 @@
-#include "frontends/torch_export/json_fields.h"
+#include "io/json_field.h"
 
 #include <limits>
 
 #include "base/error.h"
 
-namespace lathe::frontends::torch_export {
+namespace lathe::io {
 
 void JsonField::fail(std::string_view expected) const {
   const std::string found =
@@ -88,4 +88,4 @@ double JsonField::real() const {
   fail("a number");
 }
 
-}  // namespace lathe::frontends::torch_export
+}  // namespace lathe::io

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace lathe::frontends::torch_export {
+namespace lathe::io {
 
 /// A place in a JSON file, for typed access: every error is a DataError that names the file, the
 /// place, what was expected and what was found.
@@ -37,4 +37,4 @@ class JsonField {
   std::string where_;
 };
 
-}  // namespace lathe::frontends::torch_export
+}  // namespace lathe::io

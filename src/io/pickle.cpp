@@ -1,11 +1,11 @@
-#include "frontends/torch_export/pickle.h"
+#include "io/pickle.h"
 
 #include <bit>
 #include <unordered_map>
 
 #include "base/error.h"
 
-namespace lathe::frontends::torch_export {
+namespace lathe::io {
 namespace {
 
 using Kind = PickleValue::Kind;
@@ -298,4 +298,4 @@ Pickle Pickle::parse(std::span<const std::byte> bytes, const std::string& source
   return pickle;
 }
 
-}  // namespace lathe::frontends::torch_export
+}  // namespace lathe::io

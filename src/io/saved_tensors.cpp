@@ -1,13 +1,13 @@
-#include "frontends/torch_export/saved_tensors.h"
+#include "io/saved_tensors.h"
 
 #include <array>
 #include <unordered_map>
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "frontends/torch_export/pickle.h"
+#include "io/pickle.h"
 
-namespace lathe::frontends::torch_export {
+namespace lathe::io {
 namespace {
 
 using Kind = PickleValue::Kind;
@@ -42,11 +42,11 @@ std::string_view kind_name(Kind kind) {
 /// Turns the pickle's values to views of the archive's storages.
 class TensorReader {
  public:
-  TensorReader(const io::ZipArchive& archive, const Bytes& file)
+  TensorReader(const ZipArchive& archive, const Bytes& file)
       : archive_(archive), file_(file), prefix_(find_prefix()) {}
 
   std::vector<StoredView> read() {
-    const io::ZipEntry& entry = entry_at("data.pkl");
+    const ZipEntry& entry = entry_at("data.pkl");
     const auto bytes = archive_.read(entry, kLargestPickle);
     const Pickle pickle = Pickle::parse(bytes, source());
     std::vector<StoredView> views;
@@ -65,15 +65,15 @@ class TensorReader {
 
   /// All entries lie in one folder, whose name depends on the file's.
   std::string find_prefix() const {
-    for (const io::ZipEntry& entry : archive_.entries()) {
+    for (const ZipEntry& entry : archive_.entries()) {
       if (entry.name == "data.pkl" || entry.name.ends_with("/data.pkl"))
         return entry.name.substr(0, entry.name.size() - std::string_view("data.pkl").size());
     }
     throw_data("{}: no file of torch.save: it has no data.pkl", source());
   }
 
-  const io::ZipEntry& entry_at(const std::string& name) const {
-    const io::ZipEntry* entry = archive_.find(prefix_ + name);
+  const ZipEntry& entry_at(const std::string& name) const {
+    const ZipEntry* entry = archive_.find(prefix_ + name);
     if (entry == nullptr) throw_data("{}: has no entry {}{}", source(), prefix_, name);
     return *entry;
   }
@@ -164,7 +164,7 @@ class TensorReader {
     size_t id = 0;
   };
 
-  const io::ZipArchive& archive_;
+  const ZipArchive& archive_;
   const Bytes& file_;
   std::string prefix_;
   std::unordered_map<std::string, Storage> storages_;
@@ -172,7 +172,7 @@ class TensorReader {
 
 }  // namespace
 
-Bytes entry_bytes(const io::ZipArchive& archive, const io::ZipEntry& entry, size_t limit) {
+Bytes entry_bytes(const ZipArchive& archive, const ZipEntry& entry, size_t limit) {
   if (const auto slice = archive.stored_bytes(entry)) return {*slice, archive.owner()};
   auto copy = std::make_shared<const std::vector<std::byte>>(archive.read(entry, limit));
   return {*copy, copy};
@@ -202,8 +202,8 @@ void check_view(const StoredView& view) {
 }
 
 std::vector<StoredView> read_saved_tensors(const Bytes& file, const std::string& source_name) {
-  const io::ZipArchive archive = io::ZipArchive::from_bytes(file.view, source_name);
+  const ZipArchive archive = ZipArchive::from_bytes(file.view, source_name);
   return TensorReader(archive, file).read();
 }
 
-}  // namespace lathe::frontends::torch_export
+}  // namespace lathe::io

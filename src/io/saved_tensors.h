@@ -7,7 +7,7 @@
 #include "io/zip.h"
 #include "lathe/dtype.h"
 
-namespace lathe::frontends::torch_export {
+namespace lathe::io {
 
 /// Bytes and what keeps them alive.
 struct Bytes {
@@ -17,7 +17,7 @@ struct Bytes {
 
 /// An entry's bytes: a slice of the mapped archive if it is stored, else a copy. DataError if a
 /// copy would be larger than `limit`.
-Bytes entry_bytes(const io::ZipArchive& archive, const io::ZipEntry& entry, size_t limit);
+Bytes entry_bytes(const ZipArchive& archive, const ZipEntry& entry, size_t limit);
 
 /// A tensor of an archive: a view of a storage's bytes.
 struct StoredView {
@@ -39,4 +39,4 @@ void check_view(const StoredView& view);
 /// the zip archive in `file`. DataError for anything else.
 std::vector<StoredView> read_saved_tensors(const Bytes& file, const std::string& source_name);
 
-}  // namespace lathe::frontends::torch_export
+}  // namespace lathe::io

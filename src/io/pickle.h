@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace lathe::frontends::torch_export {
+namespace lathe::io {
 
 /// A value of a pickle. Nothing is executed: a call is kept as what would be called, with what.
 struct PickleValue {
@@ -46,4 +46,4 @@ class Pickle {
   const PickleValue* root_ = nullptr;
 };
 
-}  // namespace lathe::frontends::torch_export
+}  // namespace lathe::io
