@@ -3,6 +3,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "ir/model.h"
 
 namespace lathe::frontends {
+
+struct ProgramSites;
 
 struct OpenOptions {
   /// kFloat or kBFloat16: floating-point parameters are converted to it when they are read. Without
@@ -36,6 +39,8 @@ struct OpenedModel {
   std::optional<GgufVocabulary> vocabulary;
   /// The tensors that a torch.export program takes, as it was exported.
   std::vector<ProgramInput> program_inputs;
+  /// Set for archives of torch.export (torch_export/program_sites.h).
+  std::shared_ptr<const ProgramSites> program;
 };
 
 /// Opens a Hugging Face checkpoint folder (*.safetensors; config.json if there is one), a .gguf

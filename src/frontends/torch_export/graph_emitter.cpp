@@ -145,7 +145,9 @@ void GraphEmitter::emit_node(const FlatNode& flat) {
       node.kwargs.emplace_back(input.name, argument(input.value));
     }
   }
-  bind(flat.outputs, graph_.append(std::move(node)));
+  const Node* appended = graph_.append(std::move(node));
+  operators_[appended->name] = flat.value_name();
+  bind(flat.outputs, appended);
 }
 
 void GraphEmitter::check_call(const FlatNode& flat, const std::string& op) const {

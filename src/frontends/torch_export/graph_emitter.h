@@ -7,6 +7,7 @@
 #include "frontends/torch_export/calls.h"
 #include "frontends/torch_export/mutation.h"
 #include "frontends/torch_export/parameters.h"
+#include "frontends/torch_export/program_sites.h"
 #include "ir/graph.h"
 
 namespace lathe::frontends::torch_export {
@@ -69,6 +70,9 @@ class GraphEmitter {
 
   ir::GraphPtr take();
 
+  /// The program's node of each operator in the graph.
+  GraphCall take_operators() { return std::move(operators_); }
+
  private:
   const ir::Node* call_op(std::string op, std::vector<ir::Argument> args, std::string name = {});
 
@@ -104,6 +108,7 @@ class GraphEmitter {
   const Call& call_;
   ir::Graph graph_;
   std::unordered_map<std::string, const ir::Node*> values_;
+  GraphCall operators_;
 };
 
 }  // namespace lathe::frontends::torch_export

@@ -48,7 +48,8 @@ bool is_chain(const ir::Graph& graph, const ir::Module& module) {
 /// Builds all calls, and puts what they show into the tree's modules.
 class ModuleBuilder {
  public:
-  ModuleBuilder(Source source, ModuleTree& tree) : source_(std::move(source)), tree_(tree) {}
+  ModuleBuilder(Source source, ModuleTree& tree, ProgramSites& sites)
+      : source_(std::move(source)), tree_(tree), sites_(sites) {}
 
   void build() {
     const Call& root = source_.calls.root();
@@ -59,6 +60,7 @@ class ModuleBuilder {
       emitter.emit_user_inputs();
       emit_items(emitter, root);
       emitter.emit_user_outputs();
+      sites_.graphs[""].push_back(emitter.take_operators());
       return emitter.take();
     });
     set_type(*tree_.root(), root.site.type);
@@ -87,6 +89,7 @@ class ModuleBuilder {
     set_type(*tree_.at(call.site.path), call.site.type);
     BuiltCall built;
     Content content;
+    GraphCall operators;
     if (auto leaf = recover(call)) {
       built.inputs = std::move(leaf->arguments);
       built.results = std::move(leaf->results);
@@ -100,13 +103,38 @@ class ModuleBuilder {
         emitter.emit_placeholders(built.inputs);
         emit_items(emitter, call);
         emitter.emit_outputs();
+        operators = emitter.take_operators();
         return emitter.take();
       });
       if (content.graph && is_chain(*content.graph, *tree_.at(call.site.path)))
         content.type = "Sequential";
     }
+    const bool is_leaf = content.graph == nullptr;
     built.path = place(call.site.path, std::move(content));
+    if (is_leaf) {
+      sites_.leaves[built.path].push_back(leaf_call(call, built));
+    } else {
+      sites_.graphs[built.path].push_back(std::move(operators));
+    }
     return built;
+  }
+
+  LeafCall leaf_call(const Call& call, const BuiltCall& built) const {
+    LeafCall site{.is_one_node = call.end - call.begin == 1};
+    if (!built.inputs.empty()) site.input = built.inputs[0];
+    if (!built.results.empty()) {
+      const FlatNode* node = source_.calls.definition(built.results[0]).node;
+      if (node != nullptr) site.node = node->value_name();
+      if (const TensorMeta* meta = tensor_meta(built.results[0])) site.rank = meta->sizes.size();
+    }
+    for (size_t i = call.begin; i < call.end; ++i) {
+      const FlatNode& node = source_.program.graph.nodes[i];
+      for (const NamedValue& input : node.inputs) {
+        const bool reads = input.value.kind == Value::Kind::kName && input.value.text == site.input;
+        if (reads) site.reads.push_back({node.value_name(), input.name});
+      }
+    }
+    return site;
   }
 
   void emit_items(GraphEmitter& emitter, const Call& call) {
@@ -277,6 +305,7 @@ class ModuleBuilder {
 
   Source source_;
   ModuleTree& tree_;
+  ProgramSites& sites_;
   std::unordered_map<const Call*, BuiltCall> built_;
   std::map<std::string, std::vector<Content>> variants_;
   std::unordered_map<std::string, ir::GraphPtr> graphs_;
@@ -324,7 +353,8 @@ void check_tensors(const Program& program, const Parameters& parameters,
 }  // namespace
 
 ir::ModulePtr build_modules(const Program& program, const Parameters& parameters,
-                            const Mutations& mutations, const std::string& source_name) {
+                            const Mutations& mutations, const std::string& source_name,
+                            ProgramSites& sites) {
   check_tensors(program, parameters, source_name);
   ModuleTree tree(source_name);
   for (const std::string& path : program.module_paths) tree.at(path);
@@ -332,7 +362,7 @@ ir::ModulePtr build_modules(const Program& program, const Parameters& parameters
   const CallTree calls(program.graph);
   ModuleBuilder builder(
       {program, parameters, mutations, calls, InputTable(program), read_values(program.graph)},
-      tree);
+      tree, sites);
   builder.build();
   tree.check_paths();
   tree.name_types();

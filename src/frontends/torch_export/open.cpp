@@ -6,6 +6,7 @@
 #include "frontends/torch_export/module_graphs.h"
 #include "frontends/torch_export/mutation.h"
 #include "frontends/torch_export/parameters.h"
+#include "frontends/torch_export/program_sites.h"
 #include "ir/scalar_types.h"
 #include "ir/verify.h"
 
@@ -43,7 +44,10 @@ OpenedModel open_torch_export(const std::filesystem::path& path, const OpenOptio
   opened.program_inputs = tensor_inputs(archive.program);
   ir::Model& model = opened.model;
   model.source = path.string();
-  model.root = torch_export::build_modules(archive.program, parameters, mutations, model.source);
+  auto sites = std::make_shared<ProgramSites>();
+  model.root =
+      torch_export::build_modules(archive.program, parameters, mutations, model.source, *sites);
+  opened.program = std::move(sites);
   model.architecture = model.root->type;
   model.dtype = options.dtype.value_or(parameters.dominant_dtype());
   model.tensors = book(parameters);

@@ -232,6 +232,13 @@ FlatGraph parse_graph(const JsonField& field) {
   return graph;
 }
 
+std::string FlatNode::value_name() const {
+  for (const Value& output : outputs) {
+    if (const auto names = names_in(output); !names.empty()) return names[0];
+  }
+  return {};
+}
+
 Program parse_program(std::string_view text, const std::string& source_name) {
   const nlohmann::json json = io::parse_json(text, source_name);
   const JsonField root(json, source_name);

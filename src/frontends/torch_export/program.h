@@ -66,6 +66,9 @@ struct FlatNode {
   std::vector<NamedValue> inputs;
   std::vector<Value> outputs;
   std::vector<CallSite> stack;  // from the root; empty if nobody says
+
+  /// The first value that it gives; "" if there is none.
+  std::string value_name() const;
 };
 
 /// Sizes that depend on the input are nothing.

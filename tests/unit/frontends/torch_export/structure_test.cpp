@@ -4,6 +4,7 @@
 #include "archive_fixture.h"
 #include "base/error.h"
 #include "frontends/torch_export/open.h"
+#include "frontends/torch_export/program_sites.h"
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "ops/interpreter.h"
@@ -34,6 +35,30 @@ std::string text_attribute(const ir::Module& module, const std::string& name) {
   const ir::Attribute* attribute = module.attributes.find(name);
   const auto* text = attribute ? std::get_if<std::string>(attribute) : nullptr;
   return text ? *text : "";
+}
+
+TEST(TorchExportStructure, SitesNameTheProgramsNodes) {
+  const auto sites_of = [](const std::string& name) {
+    const torch_export::TemporaryFile file(
+        "net.pt2", torch_export::zip_bytes(torch_export::golden_entries(name)));
+    return open_torch_export(file.path(), {}).program;
+  };
+  const auto resnet = sites_of("v2_11/resnet");
+  const LeafCall& conv = resnet->leaves.at("conv1").at(0);
+  EXPECT_EQ(conv.node, "conv2d");
+  ASSERT_EQ(conv.reads.size(), 1u);
+  EXPECT_EQ(conv.reads[0].node, "conv2d");
+  EXPECT_EQ(conv.reads[0].argument, "input");
+  EXPECT_EQ(conv.rank, 4u);
+  EXPECT_TRUE(conv.is_one_node);
+  const auto decomposed = sites_of("v2_11/vit_decomposed");
+  EXPECT_FALSE(decomposed->leaves.at("blocks.0.mlp.0").at(0).is_one_node);
+  const auto vit = sites_of("v2_11/vit");
+  const auto& attention = vit->graphs.at("blocks.1.attention").at(0);
+  EXPECT_TRUE(attention.contains("scaled_dot_product_attention"));
+  const auto shared = sites_of("v2_11/shared");
+  EXPECT_TRUE(std::any_of(shared->leaves.begin(), shared->leaves.end(),
+                          [](const auto& leaf) { return leaf.second.size() > 1; }));
 }
 
 TEST(TorchExportStructure, ModulesOfTorchNnAreLeaves) {
