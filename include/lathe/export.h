@@ -25,7 +25,8 @@ struct ExportReport {
 
 /// Writes a quantized (or plain) model as a Hugging Face directory that vLLM, SGLang and
 /// TensorRT-LLM load: packed weights, scales, config.json, hf_quant_config.json, tokenizer files.
-/// Atomic; read back and checked.
+/// Atomic; read back and checked. Where the dialect cannot hold the model's scales to the last bit
+/// (compressed-tensors), the model's quantizers get those that are written.
 ExportReport export_checkpoint(Model& model, const std::string& folder,
                                const ExportOptions& options = {});
 

@@ -1,5 +1,7 @@
 #include "lathe/export.h"
 
+#include <numeric>
+
 #include "api/export_report.h"
 #include "api/prepare.h"
 #include "api/unit_writer.h"
@@ -25,6 +27,12 @@ exporting::QuantizationScheme scheme_of(Model::Impl& model) {
   return scheme;
 }
 
+std::vector<size_t> all_groups(const Model::Impl& model) {
+  std::vector<size_t> groups(model.quantization->conversion.groups.size());
+  std::iota(groups.begin(), groups.end(), 0);
+  return groups;
+}
+
 }  // namespace
 
 ExportReport export_checkpoint(Model& model, const std::string& folder,
@@ -39,6 +47,7 @@ ExportReport export_checkpoint(Model& model, const std::string& folder,
       exporting::CheckpointPlan::make(impl.model, scheme, plan_options), folder,
       exporting::ExportMode::kFresh, options.force);
   api::UnitWriter writer(impl, exporter);
+  writer.fit_scales(all_groups(impl));
   Progress progress("exporting", static_cast<int64_t>(exporter.plan().units().size()),
                     ProgressUnit::kItems);
   for (const exporting::ExportUnit& unit : exporter.plan().units()) {

@@ -92,6 +92,7 @@ class JobRunner {
       if (calibrated_.insert(group).second) groups.push_back(group);
     }
     quantization::MaxCalibration(conversion(), groups, {}).finish(scale_options());
+    writer_.fit_scales(groups);
     write_unit(unit);
   }
 
@@ -174,6 +175,7 @@ class JobRunner {
     if (run) stream.run_stage(stage, [&] { progress.advance(per_batch); });
     // A finished unit is calibrated again only where later stages or an evaluation read it.
     calibration.finish(scale_options());
+    writer_.fit_scales(groups);
     for (const exporting::ExportUnit* unit : unfinished) write_unit(*unit);
   }
 

@@ -177,13 +177,8 @@ class JobPlanner {
   }
 
   void summarize(const exporting::CheckpointPlan& plan) {
-    const nlohmann::ordered_json& quant = plan.hf_quant_config();
-    if (!quant.is_null()) {
-      const auto& section = quant.at("quantization");
-      if (section.at("quant_algo").is_string()) summary().quant_algo = section.at("quant_algo");
-      if (section.at("kv_cache_quant_algo").is_string())
-        summary().kv_cache_algo = section.at("kv_cache_quant_algo");
-    }
+    summary().quant_algo = plan.algorithm();
+    summary().kv_cache_algo = plan.kv_algorithm();
     summary().bytes_written = static_cast<int64_t>(plan.layout().total_bytes);
     summary().bits_per_weight = bits_per_quantized_weight(plan);
     add_rows(plan);

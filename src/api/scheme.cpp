@@ -35,8 +35,8 @@ void add_cache(const QuantizedAttention& attention, exporting::QuantizationSchem
         fmt::format("{}: no linear is found that makes its keys and values", attention.path));
     return;
   }
-  scheme.kv.push_back(
-      {attention.key_producer, attention.value_producer, attention.key->format().format});
+  scheme.kv.push_back({attention.key_producer, attention.value_producer,
+                       attention.key->format().format, attention.path});
 }
 
 [[noreturn]] void refuse_uncalibrated(const quantization::TensorQuantizer& quantizer) {

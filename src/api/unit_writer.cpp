@@ -3,22 +3,40 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "export/hf_checkpoint/scale_storage.h"
 
 namespace lathe::api {
+namespace {
+
+void fit_layer(const quantization::QuantizedLayer& layer, const exporting::LayerStorage& storage) {
+  if (layer.weight->has_scales()) {
+    formats::Scales scales = layer.weight->scales();
+    exporting::fit_weight_scales(storage, scales);
+    layer.weight->set_scales(std::move(scales));
+  }
+  quantization::TensorQuantizer* input = layer.input;
+  if (input == nullptr || !input->enabled() || !input->has_scales()) return;
+  formats::Scales scales = input->scales();
+  exporting::fit_input_scale(storage, scales);
+  input->set_scales(std::move(scales));
+}
+
+}  // namespace
 
 UnitWriter::UnitWriter(Model::Impl& model, exporting::CheckpointExporter& exporter)
     : model_(model), exporter_(exporter) {
   const quantization::Conversion& conversion = model.quantization->conversion;
+  const exporting::CheckpointPlan& plan = exporter.plan();
   for (size_t i = 0; i < conversion.layers.size(); ++i) {
     if (conversion.layers[i].weight->enabled())
-      layer_of_[conversion.layers[i].path + ".weight"] = i;
+      layer_of_[plan.layer(conversion.layers[i].path).weight_name()] = i;
   }
   for (size_t group = 0; group < conversion.groups.size(); ++group) {
     for (size_t layer : conversion.groups[group]) group_of_[layer] = group;
   }
   for (size_t i = 0; i < conversion.attentions.size(); ++i) {
     const quantization::QuantizedAttention& attention = conversion.attentions[i];
-    if (attention.key->enabled()) attention_of_[attention.key_producer + ".k_scale"] = i;
+    if (attention.key->enabled()) attention_of_[plan.cache(attention.key_producer).key.name] = i;
   }
 }
 
@@ -40,6 +58,16 @@ std::vector<size_t> UnitWriter::attentions_of(const exporting::ExportUnit& unit)
       attentions.push_back(found->second);
   }
   return attentions;
+}
+
+void UnitWriter::fit_scales(const std::vector<size_t>& groups) {
+  const quantization::Conversion& conversion = model_.quantization->conversion;
+  for (const size_t group : groups) {
+    for (const size_t index : conversion.groups[group]) {
+      const quantization::QuantizedLayer& layer = conversion.layers[index];
+      if (layer.weight->enabled()) fit_layer(layer, exporter_.plan().layer(layer.path).storage);
+    }
+  }
 }
 
 void UnitWriter::write(const exporting::ExportUnit& unit) {

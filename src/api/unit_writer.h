@@ -12,6 +12,10 @@ class UnitWriter {
  public:
   UnitWriter(Model::Impl& model, exporting::CheckpointExporter& exporter);
 
+  /// Turns the scales of calibrated groups into those that the checkpoint can hold (see
+  /// export/hf_checkpoint/scale_storage.h): from then on they are final.
+  void fit_scales(const std::vector<size_t>& groups);
+
   /// Packs and writes everything in a unit. Its scales must be final.
   void write(const exporting::ExportUnit& unit);
 
@@ -24,9 +28,9 @@ class UnitWriter {
 
   Model::Impl& model_;
   exporting::CheckpointExporter& exporter_;
-  std::unordered_map<std::string, size_t> layer_of_;      // "<path>.weight" of quantized layers
+  std::unordered_map<std::string, size_t> layer_of_;      // the tensors of packed weights
   std::unordered_map<size_t, size_t> group_of_;           // layer to group
-  std::unordered_map<std::string, size_t> attention_of_;  // "<key producer>.k_scale"
+  std::unordered_map<std::string, size_t> attention_of_;  // the tensors of keys' scales
 };
 
 }  // namespace lathe::api

@@ -3,12 +3,14 @@
 #include <cmath>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/output_file.h"
 #include "export/hf_checkpoint/pack_weight.h"
 #include "export/hf_checkpoint/problem_list.h"
+#include "export/hf_checkpoint/scale_storage.h"
 #include "io/checkpoint_writer.h"
 #include "io/safetensors_reader.h"
 #include "ir/scalar_types.h"
@@ -68,8 +70,10 @@ struct CheckpointExporter::State {
   void start(ExportMode mode);
   void start_fresh();
   void write(const std::string& name, std::span<const std::byte> bytes);
-  void write_scalar(const std::string& name, float value);
-  void write_scales(const PlannedLayer& layer, const formats::Scales& scales);
+  void write_floats(const io::TensorSpec& tensor, std::span<const float> values,
+                    bool reciprocal = false);
+  void write_scales(const io::TensorSpec& tensor, const formats::Scales& scales);
+  void write_weight(const PlannedLayer& layer, const at::Tensor& weight, formats::Scales& scales);
   void check_finished() const;
   void write_files() const;
 
@@ -108,17 +112,42 @@ void CheckpointExporter::State::write(const std::string& name, std::span<const s
   writer->write(name, bytes);
 }
 
-void CheckpointExporter::State::write_scalar(const std::string& name, float value) {
-  check_internal(std::isfinite(value) && value > 0.0f, "{}: a scale of {}", name, value);
-  write(name, std::as_bytes(std::span(&value, 1)));
+/// Scales, or their reciprocals, in the dtype that is planned for them, which must hold scales
+/// exactly: packing used them.
+void CheckpointExporter::State::write_floats(const io::TensorSpec& tensor,
+                                             std::span<const float> values, bool reciprocal) {
+  std::vector<float> stored(values.begin(), values.end());
+  for (float& value : stored) {
+    check_internal(std::isfinite(value) && value > 0.0f, "{}: a scale of {}", tensor.name, value);
+    if (reciprocal) value = 1.0f / value;
+    check_internal(stored_scale(value, tensor.dtype) == value, "{}: {} cannot hold {}", tensor.name,
+                   dtype_name(tensor.dtype), value);
+  }
+  write(tensor.name, scale_bytes(stored, tensor.dtype));
 }
 
-void CheckpointExporter::State::write_scales(const PlannedLayer& layer,
+void CheckpointExporter::State::write_scales(const io::TensorSpec& tensor,
                                              const formats::Scales& scales) {
-  const std::string name = layer.scheme.path + ".weight_scale";
-  const bool floats = scales.kind == formats::ScaleKind::kFloat32;
-  write(name, floats ? bytes_of(scales.values) : bytes_of(scales.codes));
-  if (layer.algorithm->has_scale_2()) write_scalar(name + "_2", scales.global_scale);
+  if (scales.kind == formats::ScaleKind::kFloat32) {
+    write_floats(tensor, scales.values);
+  } else {
+    write(tensor.name, bytes_of(scales.codes));
+  }
+}
+
+/// `scales` are then those that were used, codes included.
+void CheckpointExporter::State::write_weight(const PlannedLayer& layer, const at::Tensor& weight,
+                                             formats::Scales& scales) {
+  check_internal(weight.dim() == 2, "{}: the weight has {} dimensions", layer.scheme.path,
+                 weight.dim());
+  check_internal(writer.has_value(), "{} is written to a complete export", layer.scheme.path);
+  const at::Tensor source = weight.cpu().contiguous();
+  const std::string name = layer.weight_name();
+  scales = pack_weight(
+      layer,
+      {source.const_data_ptr(), ir::to_dtype(source.scalar_type()), source.size(0), source.size(1)},
+      scales,
+      [&](size_t offset, std::span<const std::byte> bytes) { writer->write(name, offset, bytes); });
 }
 
 void CheckpointExporter::State::check_finished() const {
@@ -158,30 +187,44 @@ bool CheckpointExporter::unit_finished(std::string_view unit) const {
 void CheckpointExporter::write_quantized(const std::string& path, const at::Tensor& weight,
                                          const LayerValues& values) {
   const PlannedLayer& layer = state_->plan.layer(path);
-  check_internal(values.input_scale.has_value() == layer.algorithm->has_input_scale(),
-                 "{}: {} input scale", path, values.input_scale ? "an unplanned" : "no");
+  const bool input_planned = layer.storage.find(LayerPart::kInputScale) != nullptr;
+  check_internal(values.input_scale.has_value() == input_planned, "{}: {} input scale", path,
+                 values.input_scale ? "an unplanned" : "no");
   check_internal(values.pre_quant_scale.defined() == layer.scheme.pre_quant_scale,
                  "{}: {} pre_quant_scale", path,
                  layer.scheme.pre_quant_scale ? "no" : "an unplanned");
-  check_internal(state_->writer.has_value(), "{} is written to a complete export", path);
-  check_internal(weight.dim() == 2, "{}: the weight has {} dimensions", path, weight.dim());
 
-  const at::Tensor source = weight.cpu().contiguous();
-  const std::string name = path + ".weight";
-  const formats::Scales scales = pack_weight(
-      layer,
-      {source.const_data_ptr(), ir::to_dtype(source.scalar_type()), source.size(0), source.size(1)},
-      values.weight_scales, [&](size_t offset, std::span<const std::byte> bytes) {
-        state_->writer->write(name, offset, bytes);
-      });
-  state_->write_scales(layer, scales);
-  if (values.input_scale) state_->write_scalar(path + ".input_scale", *values.input_scale);
-  if (layer.scheme.pre_quant_scale) write_plain(path + ".pre_quant_scale", values.pre_quant_scale);
+  const auto specs = layer_tensors(layer.scheme, layer.storage, layer.rows, layer.cols);
+  formats::Scales scales = values.weight_scales;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const StoredPart& part = layer.storage.parts[i];
+    switch (part.part) {
+      case LayerPart::kWeight:
+        state_->write_weight(layer, weight, scales);
+        break;
+      case LayerPart::kWeightScale:
+        state_->write_scales(specs[i], scales);
+        break;
+      case LayerPart::kGlobalScale:
+        state_->write_floats(specs[i], {&scales.global_scale, 1}, part.reciprocal);
+        break;
+      case LayerPart::kInputScale:
+        state_->write_floats(specs[i], {&*values.input_scale, 1}, part.reciprocal);
+        break;
+      case LayerPart::kPreQuantScale:
+        write_plain(specs[i].name, values.pre_quant_scale);
+        break;
+      case LayerPart::kWeightShape:
+        state_->write(specs[i].name, bytes_of(std::vector<int64_t>{layer.rows, layer.cols}));
+        break;
+    }
+  }
 }
 
 void CheckpointExporter::write_kv(const KvScheme& scheme, const KvValues& values) {
-  state_->write_scalar(scheme.key_path + ".k_scale", values.key_scale);
-  state_->write_scalar(scheme.value_path + ".v_scale", values.value_scale);
+  const PlannedCache& cache = state_->plan.cache(scheme.key_path);
+  state_->write_floats(cache.key, {&values.key_scale, 1});
+  state_->write_floats(cache.value, {&values.value_scale, 1});
 }
 
 void CheckpointExporter::write_plain(const std::string& name, const at::Tensor& value) {

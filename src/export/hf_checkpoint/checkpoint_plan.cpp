@@ -6,9 +6,9 @@
 #include "base/error.h"
 #include "export/hf_checkpoint/layer_plan.h"
 #include "export/hf_checkpoint/problem_list.h"
-#include "export/hf_checkpoint/quantization_json.h"
 #include "export/hf_checkpoint/tensor_plan.h"
 #include "io/json.h"
+#include "ir/scalar_types.h"
 
 namespace lathe::exporting {
 namespace {
@@ -30,13 +30,22 @@ auto& at(Items& items, const std::unordered_map<std::string, size_t>& index, std
   return items[place->second];
 }
 
+std::string dialect_names() {
+  std::string names;
+  for (const Dialect* dialect : dialects()) {
+    if (!names.empty()) names += ", ";
+    names += dialect->name();
+  }
+  return names;
+}
+
 /// What became of one tensor of the source, given how many make up each parameter.
 class Bookkeeper {
  public:
   Bookkeeper(const ir::Model& model, const CheckpointPlan& plan) {
     for (const auto& [name, kept] : model.tied) tied_.emplace(name, kept);
     for (const PlannedLayer& layer : plan.layers()) {
-      quantized_.emplace(layer.scheme.path + ".weight", layer.algorithm->name);
+      quantized_.emplace(layer.scheme.path + ".weight", layer.storage.name);
     }
     for (const io::PlannedTensor& tensor : plan.layout().tensors) written_.insert(tensor.name);
     for (const ir::SourceTensor& tensor : model.tensors) ++sources_[tensor.path];
@@ -57,11 +66,11 @@ class Bookkeeper {
     if (const auto tie = tied_.find(tensor.path); tie != tied_.end()) {
       return {Fate::kMerged, "tied to " + tie->second};
     }
-    check_internal(written_.contains(tensor.path), "tensor \"{}\" is lost: \"{}\" is not written",
-                   tensor.name, tensor.path);
     if (const auto layer = quantized_.find(tensor.path); layer != quantized_.end()) {
       return {Fate::kQuantized, std::string(layer->second)};
     }
+    check_internal(written_.contains(tensor.path), "tensor \"{}\" is lost: \"{}\" is not written",
+                   tensor.name, tensor.path);
     if (sources_.at(tensor.path) > 1) return {Fate::kMerged, "part of " + tensor.path};
     return {Fate::kCopied, tensor.path == tensor.name ? std::string() : "as " + tensor.path};
   }
@@ -78,14 +87,18 @@ std::vector<std::string> CheckpointPlan::problems(const ir::Model& model,
                                                   const QuantizationScheme& scheme,
                                                   const ExportOptions& options) {
   std::vector<std::string> found;
-  if (options.dialect != "modelopt") {
-    found.push_back(fmt::format("dialect \"{}\": this writer knows \"modelopt\"", options.dialect));
+  const Dialect* dialect = find_dialect(options.dialect);
+  if (dialect == nullptr) {
+    found.push_back(fmt::format("dialect \"{}\": there is no such dialect; {} are known",
+                                options.dialect, dialect_names()));
   }
   if (options.max_shard_bytes == 0) {
     found.emplace_back("the maximum shard size must be at least 1 byte");
   }
-  plan_layers(model, scheme, found);
-  check_kv(scheme, found);
+  if (dialect != nullptr) {
+    plan_layers(model, scheme, *dialect, found);
+    check_kv(scheme, *dialect, found);
+  }
   plan_auxiliary_files(model, found);
   return found;
 }
@@ -96,10 +109,13 @@ CheckpointPlan CheckpointPlan::make(const ir::Model& model, const QuantizationSc
   std::vector<std::string> none;
   CheckpointPlan plan;
   plan.source_ = model.source;
-  plan.layers_ = plan_layers(model, scheme, none);
+  plan.dialect_ = find_dialect(options.dialect);
+  plan.layers_ = plan_layers(model, scheme, *plan.dialect_, none);
+  for (const KvScheme& kv : scheme.kv)
+    plan.caches_.push_back(plan.dialect_->plan_cache(kv, ir::to_dtype(model.dtype)));
   plan.files_ = plan_auxiliary_files(model, none);
   plan.plan_json(model, scheme, options);
-  plan.plan_tensors(model, scheme, options);
+  plan.plan_tensors(model, options);
   plan.build_index();
   plan.keep_books(model);
   return plan;
@@ -111,18 +127,17 @@ void CheckpointPlan::plan_json(const ir::Model& model, const QuantizationScheme&
   config_ = model.config;
   if (config_.is_object()) config_.erase("quantization_config");
   if (quantized) {
-    QuantizationJson json = describe_quantization(layers_, scheme, options.producer_version);
-    hf_quant_config_ = std::move(json.hf_quant_config);
-    if (config_.is_object()) config_["quantization_config"] = std::move(json.quantization_config);
-    files_.push_back(json_file("hf_quant_config.json", hf_quant_config_));
+    json_ = dialect_->describe(layers_, scheme, options.producer_version);
+    if (config_.is_object()) config_["quantization_config"] = json_.quantization_config;
+    if (!json_.hf_quant_config.is_null())
+      files_.push_back(json_file("hf_quant_config.json", json_.hf_quant_config));
   }
   if (config_.is_object()) files_.push_back(json_file("config.json", config_));
 }
 
-void CheckpointPlan::plan_tensors(const ir::Model& model, const QuantizationScheme& scheme,
-                                  const ExportOptions& options) {
+void CheckpointPlan::plan_tensors(const ir::Model& model, const ExportOptions& options) {
   std::vector<io::TensorSpec> specs;
-  for (UnitTensors& unit : plan_unit_tensors(model, layers_, scheme.kv)) {
+  for (UnitTensors& unit : plan_unit_tensors(model, layers_, caches_)) {
     ExportUnit& added = units_.emplace_back(ExportUnit{std::move(unit.unit), {}});
     for (io::TensorSpec& tensor : unit.tensors) {
       added.tensors.push_back(tensor.name);
@@ -142,6 +157,7 @@ void CheckpointPlan::plan_tensors(const ir::Model& model, const QuantizationSche
 
 void CheckpointPlan::build_index() {
   for (size_t i = 0; i < layers_.size(); ++i) layer_index_.emplace(layers_[i].scheme.path, i);
+  for (size_t i = 0; i < caches_.size(); ++i) cache_index_.emplace(caches_[i].scheme.key_path, i);
   for (size_t i = 0; i < units_.size(); ++i) unit_index_.emplace(units_[i].name, i);
   for (size_t i = 0; i < layout_.tensors.size(); ++i) {
     tensor_index_.emplace(layout_.tensors[i].name, i);
@@ -161,6 +177,10 @@ const ExportUnit& CheckpointPlan::unit(std::string_view name) const {
 
 const PlannedLayer& CheckpointPlan::layer(std::string_view path) const {
   return at(layers_, layer_index_, path, "layer");
+}
+
+const PlannedCache& CheckpointPlan::cache(std::string_view key_path) const {
+  return at(caches_, cache_index_, key_path, "KV cache of");
 }
 
 const io::PlannedTensor& CheckpointPlan::tensor(std::string_view name) const {

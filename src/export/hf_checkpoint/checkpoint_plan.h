@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "export/hf_checkpoint/books.h"
+#include "export/hf_checkpoint/dialect.h"
 #include "export/hf_checkpoint/planned_files.h"
 #include "export/hf_checkpoint/planned_layer.h"
 #include "export/hf_checkpoint/scheme.h"
@@ -37,13 +38,20 @@ class CheckpointPlan {
   /// In the order of the model, which is that of the tensors in the shards.
   const std::vector<ExportUnit>& units() const { return units_; }
   const std::vector<PlannedLayer>& layers() const { return layers_; }
-  /// By name, path, tensor name; InternalError if there is none.
+  const std::vector<PlannedCache>& caches() const { return caches_; }
+  /// By name, path, path of the module that makes the keys, tensor name; InternalError if there is
+  /// none.
   const ExportUnit& unit(std::string_view name) const;
   const PlannedLayer& layer(std::string_view path) const;
+  const PlannedCache& cache(std::string_view key_path) const;
   const io::PlannedTensor& tensor(std::string_view name) const;
 
-  /// hf_quant_config.json; null if nothing is quantized: there is no such file then.
-  const nlohmann::ordered_json& hf_quant_config() const { return hf_quant_config_; }
+  const Dialect& dialect() const { return *dialect_; }
+  /// What the dialect calls the quantization and that of the KV cache; "" for none.
+  const std::string& algorithm() const { return json_.algorithm; }
+  const std::string& kv_algorithm() const { return json_.kv_algorithm; }
+  /// hf_quant_config.json; null if nothing is quantized, or the dialect has no such file.
+  const nlohmann::ordered_json& hf_quant_config() const { return json_.hf_quant_config; }
   /// config.json, with quantization_config if anything is quantized; null if the model has none.
   const nlohmann::ordered_json& config() const { return config_; }
   /// All files of the folder but the shards and their index, JSON included.
@@ -59,18 +67,20 @@ class CheckpointPlan {
   CheckpointPlan() = default;
   void plan_json(const ir::Model& model, const QuantizationScheme& scheme,
                  const ExportOptions& options);
-  void plan_tensors(const ir::Model& model, const QuantizationScheme& scheme,
-                    const ExportOptions& options);
+  void plan_tensors(const ir::Model& model, const ExportOptions& options);
   void keep_books(const ir::Model& model);
   void build_index();
 
+  const Dialect* dialect_ = nullptr;
   std::vector<PlannedLayer> layers_;
+  std::vector<PlannedCache> caches_;
   std::vector<ExportUnit> units_;
   io::CheckpointLayout layout_;
   std::unordered_map<std::string, size_t> layer_index_;
+  std::unordered_map<std::string, size_t> cache_index_;
   std::unordered_map<std::string, size_t> unit_index_;
   std::unordered_map<std::string, size_t> tensor_index_;
-  nlohmann::ordered_json hf_quant_config_;
+  QuantizationJson json_;
   nlohmann::ordered_json config_;
   std::vector<PlannedFile> files_;
   Books books_;

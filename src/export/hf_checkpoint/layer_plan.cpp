@@ -4,9 +4,10 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "base/error.h"
-#include "export/hf_checkpoint/quantization_json.h"
+#include "ir/scalar_types.h"
 
 namespace lathe::exporting {
 namespace {
@@ -21,40 +22,25 @@ std::string describe_formats(const LayerScheme& scheme) {
   return scheme.pre_quant_scale ? text + " with a pre_quant_scale" : text;
 }
 
-/// Whether two layers would be stored alike if they agreed about pre_quant_scale.
-bool same_formats(const LayerScheme& a, const LayerScheme& b) {
-  if (a.input.has_value() != b.input.has_value() || a.input_dynamic != b.input_dynamic) {
-    return false;
+/// "; --dialect modelopt can store them", or that none can.
+template <typename CanStore>
+std::string other_dialects(const Dialect& dialect, const CanStore& can_store) {
+  for (const Dialect* other : dialects()) {
+    if (other != &dialect && can_store(*other))
+      return fmt::format("; --dialect {} can", other->name());
   }
-  return same_storage(a.weight, b.weight) && (!a.input || same_storage(*a.input, *b.input));
+  return ", and no other dialect can";
 }
 
-/// Layers of one format are of one algorithm: if one of them has a pre_quant_scale, all are of the
-/// algorithm that can carry it.
-class AlgorithmChoice {
- public:
-  explicit AlgorithmChoice(const std::vector<LayerScheme>& layers) {
-    for (const LayerScheme& layer : layers) {
-      if (!layer.pre_quant_scale) continue;
-      if (!is_scaled(layer)) scaled_.push_back(&layer);
-    }
-  }
-
-  const Algorithm* operator()(const LayerScheme& layer) const {
-    return find_algorithm(layer, is_scaled(layer));
-  }
-
- private:
-  bool is_scaled(const LayerScheme& layer) const {
-    return std::ranges::any_of(
-        scaled_, [&](const LayerScheme* other) { return same_formats(*other, layer); });
-  }
-
-  std::vector<const LayerScheme*> scaled_;
-};
+std::string storage_problem(const LayerScheme& layer, const Dialect& dialect, DType model_dtype) {
+  return fmt::format("{}: the {} dialect cannot store them{}", describe_formats(layer),
+                     dialect.name(), other_dialects(dialect, [&](const Dialect& other) {
+                       return other.storages({&layer, 1}, model_dtype).front().has_value();
+                     }));
+}
 
 /// Why a weight cannot be packed; nothing if it can.
-std::optional<std::string> shape_problem(const LayerScheme& scheme, const Algorithm& algorithm,
+std::optional<std::string> shape_problem(const LayerScheme& scheme, const LayerStorage& storage,
                                          const std::vector<int64_t>& shape) {
   if (shape.size() != 2) {
     return fmt::format("the weight has {} dimensions, [N, K] is expected", shape.size());
@@ -64,8 +50,8 @@ std::optional<std::string> shape_problem(const LayerScheme& scheme, const Algori
     return fmt::format("K = {} is not divisible by the block size {}", shape[1],
                        scheme.weight.block.cols);
   }
-  if (algorithm.packing == formats::Packing::kNibbleRowPairs && shape[0] % 2 != 0) {
-    return fmt::format("N = {} is odd, but {} packs pairs of rows", shape[0], algorithm.name);
+  if (storage.packing == formats::Packing::kNibbleRowPairs && shape[0] % 2 != 0) {
+    return fmt::format("N = {} is odd, but {} packs pairs of rows", shape[0], storage.name);
   }
   if (shape[0] == 0 || shape[1] == 0) return "the weight is empty";
   return std::nullopt;
@@ -107,34 +93,33 @@ class ProblemsByReason {
 };
 
 /// The planned layer, or why there is none.
-std::optional<std::string> plan_layer(const ir::Model& model, const AlgorithmChoice& choose,
-                                      const LayerScheme& scheme, PlannedLayer& planned) {
+std::optional<std::string> plan_layer(const ir::Model& model, const Dialect& dialect,
+                                      const LayerScheme& scheme,
+                                      std::optional<LayerStorage>&& storage,
+                                      PlannedLayer& planned) {
   const std::string weight = scheme.path + ".weight";
   const ir::ParameterPtr parameter = model.root->find_parameter(weight);
   check_internal(parameter != nullptr, "{}: the model has no such weight to quantize", weight);
-  const Algorithm* algorithm = choose(scheme);
-  if (algorithm == nullptr) {
-    return fmt::format("{}: the modelopt dialect has no quant_algo for them",
-                       describe_formats(scheme));
-  }
+  if (!storage) return storage_problem(scheme, dialect, ir::to_dtype(model.dtype));
   if (auto problem = tie_problem(model, weight)) return problem;
-  if (auto problem = shape_problem(scheme, *algorithm, parameter->shape())) return problem;
-  planned = {scheme, algorithm, parameter->shape()[0], parameter->shape()[1]};
+  if (auto problem = shape_problem(scheme, *storage, parameter->shape())) return problem;
+  planned = {scheme, std::move(*storage), parameter->shape()[0], parameter->shape()[1]};
   return std::nullopt;
 }
 
 }  // namespace
 
 std::vector<PlannedLayer> plan_layers(const ir::Model& model, const QuantizationScheme& scheme,
-                                      std::vector<std::string>& problems) {
-  const AlgorithmChoice choose(scheme.layers);
+                                      const Dialect& dialect, std::vector<std::string>& problems) {
+  auto storages = dialect.storages(scheme.layers, ir::to_dtype(model.dtype));
   std::vector<PlannedLayer> layers;
   std::set<std::string> paths;
   ProblemsByReason found;
-  for (const LayerScheme& layer : scheme.layers) {
+  for (size_t i = 0; i < scheme.layers.size(); ++i) {
+    const LayerScheme& layer = scheme.layers[i];
     check_internal(paths.insert(layer.path).second, "{}: two schemes for one layer", layer.path);
     PlannedLayer planned;
-    if (auto problem = plan_layer(model, choose, layer, planned)) {
+    if (auto problem = plan_layer(model, dialect, layer, std::move(storages[i]), planned)) {
       found.add(layer.path, std::move(*problem));
     } else {
       layers.push_back(std::move(planned));
@@ -147,17 +132,21 @@ std::vector<PlannedLayer> plan_layers(const ir::Model& model, const Quantization
   return layers;
 }
 
-void check_kv(const QuantizationScheme& scheme, std::vector<std::string>& problems) {
+void check_kv(const QuantizationScheme& scheme, const Dialect& dialect,
+              std::vector<std::string>& problems) {
   ProblemsByReason found;
   for (const KvScheme& kv : scheme.kv) {
-    const std::string algorithm = kv_algorithm(kv.format);
+    const std::string algorithm = dialect.kv_algorithm(kv.format);
+    const std::string first = dialect.kv_algorithm(scheme.kv.front().format);
     if (algorithm.empty()) {
-      found.add(kv.key_path, fmt::format("the modelopt dialect has no {} KV cache",
-                                         formats::format_name(kv.format)));
-    } else if (algorithm != kv_algorithm(scheme.kv.front().format)) {
-      found.add(kv.key_path,
-                fmt::format("a KV cache of {}, that of {} is {}", algorithm,
-                            scheme.kv.front().key_path, kv_algorithm(scheme.kv.front().format)));
+      found.add(kv.key_path, fmt::format("the {} dialect has no {} KV cache{}", dialect.name(),
+                                         formats::format_name(kv.format),
+                                         other_dialects(dialect, [&](const Dialect& other) {
+                                           return !other.kv_algorithm(kv.format).empty();
+                                         })));
+    } else if (algorithm != first) {
+      found.add(kv.key_path, fmt::format("a KV cache of {}, that of {} is {}", algorithm,
+                                         scheme.kv.front().key_path, first));
     }
   }
   found.append_to(problems);

@@ -84,7 +84,7 @@ class WeightPacker {
 
   size_t packed_bytes(int64_t rows) const {
     return static_cast<size_t>(
-        formats::packed_size(layer_.algorithm->packing, format_.element, rows, weight_.cols));
+        formats::packed_size(layer_.storage.packing, format_.element, rows, weight_.cols));
   }
 
   void check_finite(const Strip& strip) const {
@@ -98,7 +98,7 @@ class WeightPacker {
   void encode(const Strip& strip, std::span<std::byte> packed) {
     const auto first = static_cast<size_t>(strip.first_cell);
     const auto cells = static_cast<size_t>(strip.cells);
-    const formats::Packing packing = layer_.algorithm->packing;
+    const formats::Packing packing = layer_.storage.packing;
     if (computed_) {
       kernels::encode_dynamic(
           format_, strip.weight, scales_.global_scale, packing, packed,

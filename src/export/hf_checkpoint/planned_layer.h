@@ -1,18 +1,31 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
-#include "export/hf_checkpoint/algorithm_table.h"
+#include "export/hf_checkpoint/layer_storage.h"
 #include "export/hf_checkpoint/scheme.h"
 
 namespace lathe::exporting {
 
-/// A quantized weight [N, K] with its row of the table.
+/// A quantized weight [N, K] and how it is stored.
 struct PlannedLayer {
   LayerScheme scheme;
-  const Algorithm* algorithm = nullptr;
+  LayerStorage storage;
   int64_t rows = 0;  // N
   int64_t cols = 0;  // K
+
+  /// The tensor that holds the codes: "model.layers.0.mlp.up_proj.weight_packed".
+  std::string weight_name() const {
+    return scheme.path + "." + std::string(storage.parts.front().suffix);
+  }
+};
+
+/// The scales of one attention's KV cache, and the tensors that hold them.
+struct PlannedCache {
+  KvScheme scheme;
+  io::TensorSpec key;
+  io::TensorSpec value;
 };
 
 }  // namespace lathe::exporting

@@ -23,9 +23,10 @@ struct LayerScheme {
 
 /// The scales of one attention's KV cache.
 struct KvScheme {
-  std::string key_path;    // "model.layers.0.self_attn.k_proj": holds k_scale
-  std::string value_path;  // "model.layers.0.self_attn.v_proj": holds v_scale
+  std::string key_path;    // "model.layers.0.self_attn.k_proj": makes the keys
+  std::string value_path;  // "model.layers.0.self_attn.v_proj"
   formats::Format format;
+  std::string path = {};  // of the attention: "model.layers.0.self_attn"
 };
 
 /// What becomes of a model's weights.

@@ -52,14 +52,13 @@ class UnitSorter {
 
 std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
                                            const std::vector<PlannedLayer>& layers,
-                                           const std::vector<KvScheme>& kv) {
+                                           const std::vector<PlannedCache>& caches) {
   std::unordered_map<std::string, const PlannedLayer*> weights;
   for (const PlannedLayer& layer : layers) weights.emplace(layer.scheme.path + ".weight", &layer);
   std::unordered_set<std::string> tied;
   for (const auto& [name, kept] : model.tied) tied.insert(name);
 
   UnitSorter units(*model.root);
-  const DType model_dtype = ir::to_dtype(model.dtype);
   for (const auto& [name, parameter] : ir::named_parameters(*model.root)) {
     if (tied.contains(name)) continue;
     const auto quantized = weights.find(name);
@@ -69,13 +68,13 @@ std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
     }
     const PlannedLayer& layer = *quantized->second;
     for (io::TensorSpec& tensor :
-         layer_tensors(layer.scheme, *layer.algorithm, layer.rows, layer.cols, model_dtype)) {
+         layer_tensors(layer.scheme, layer.storage, layer.rows, layer.cols)) {
       units.add(parent_path(name), std::move(tensor));
     }
   }
-  for (const KvScheme& scheme : kv) {
-    units.add(scheme.key_path, {scheme.key_path + ".k_scale", DType::kF32, {}});
-    units.add(scheme.value_path, {scheme.value_path + ".v_scale", DType::kF32, {}});
+  for (const PlannedCache& cache : caches) {
+    units.add(parent_path(cache.key.name), cache.key);
+    units.add(parent_path(cache.value.name), cache.value);
   }
   return units.take();
 }

@@ -21,6 +21,6 @@ struct UnitTensors {
 /// left out.
 std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
                                            const std::vector<PlannedLayer>& layers,
-                                           const std::vector<KvScheme>& kv);
+                                           const std::vector<PlannedCache>& caches);
 
 }  // namespace lathe::exporting

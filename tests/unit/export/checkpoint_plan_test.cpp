@@ -109,8 +109,7 @@ TEST(CheckpointPlan, LayersThatDifferInGroupSizeAreMixed) {
 TEST(CheckpointPlan, OnePreQuantScaleNamesTheAlgorithmOfAllLayersOfItsFormat) {
   const ir::Model model = tiny_model();
   auto scheme = uniform_scheme(model, formats::kNvfp4, formats::kNvfp4);
-  EXPECT_EQ(CheckpointPlan::make(model, scheme, kOptions).layers().front().algorithm->name,
-            "NVFP4");
+  EXPECT_EQ(CheckpointPlan::make(model, scheme, kOptions).layers().front().storage.name, "NVFP4");
   scheme.layers.back().pre_quant_scale = true;
   const auto plan = CheckpointPlan::make(model, scheme, kOptions);
   EXPECT_EQ(plan.hf_quant_config()["quantization"]["quant_algo"], "NVFP4_AWQ");
@@ -200,9 +199,11 @@ TEST(CheckpointPlan, ListsAllProblemsAtOnce) {
   const std::string text =
       problem_text(model, scheme, {.dialect = "modelopt", .max_shard_bytes = 0});
   for (const char* part :
-       {"11 problems", "q_proj and 1 more: mxint8 weights: the modelopt dialect has no quant_algo",
-        "v_proj: fp8 weights: the modelopt", "odd_proj: N = 63 is odd", "short_proj: K = 40 is not",
-        "cube_proj: the weight has 3 dim",
+       {"11 problems",
+        "q_proj and 1 more: mxint8 weights: the modelopt dialect cannot store them, and no other",
+        "v_proj: fp8 weights: the modelopt dialect cannot store them; --dialect compressed-tensors "
+        "can",
+        "odd_proj: N = 63 is odd", "short_proj: K = 40 is not", "cube_proj: the weight has 3 dim",
         "lm_head: the weight is tied to model.embed_tokens.weight",
         "k_proj: a KV cache of NVFP4, that of model.layers.0.self_attn.k_proj is FP8", "merges.txt",
         "\"../escape\"", "\"config.json\"", "shard size"}) {

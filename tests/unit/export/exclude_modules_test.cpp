@@ -1,4 +1,4 @@
-#include "export/hf_checkpoint/exclude_modules.h"
+#include "export/modelopt/exclude_modules.h"
 
 #include <gtest/gtest.h>
 

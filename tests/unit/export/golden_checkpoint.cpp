@@ -140,10 +140,10 @@ exporting::LayerValues golden_values(const exporting::PlannedLayer& layer,
   } else {
     values.weight_scales.codes = values_of<uint8_t>(scale);
   }
-  if (layer.algorithm->has_scale_2()) {
+  if (layer.storage.find(exporting::LayerPart::kGlobalScale) != nullptr) {
     values.weight_scales.global_scale = golden_scalar(golden, path + ".weight_scale_2");
   }
-  if (layer.algorithm->has_input_scale()) {
+  if (layer.storage.find(exporting::LayerPart::kInputScale) != nullptr) {
     values.input_scale = golden_scalar(golden, path + ".input_scale");
   }
   if (layer.scheme.pre_quant_scale) {

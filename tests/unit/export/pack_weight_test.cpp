@@ -6,6 +6,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "export/modelopt/modelopt.h"
 #include "lathe/error.h"
 
 namespace lathe::exporting {
@@ -32,7 +33,7 @@ Packed pack(const PlannedLayer& layer, const std::vector<float>& weight,
             const formats::Scales& scales) {
   Packed packed;
   packed.bytes.resize(static_cast<size_t>(formats::packed_size(
-      layer.algorithm->packing, layer.scheme.weight.element, layer.rows, layer.cols)));
+      layer.storage.packing, layer.scheme.weight.element, layer.rows, layer.cols)));
   std::mutex mutex;
   packed.scales = pack_weight(layer, {weight.data(), DType::kF32, layer.rows, layer.cols}, scales,
                               [&](size_t offset, std::span<const std::byte> bytes) {
@@ -62,8 +63,9 @@ TEST_P(PackWeight, InStripsAsInOne) {
                            .weight = test.weight,
                            .input = test.input,
                            .input_dynamic = test.input_dynamic};
-  const PlannedLayer layer{scheme, find_algorithm(scheme, false), test.rows, test.cols};
-  ASSERT_NE(layer.algorithm, nullptr);
+  const auto storage = modelopt_dialect().storages({&scheme, 1}, DType::kBF16).front();
+  ASSERT_TRUE(storage);
+  const PlannedLayer layer{scheme, *storage, test.rows, test.cols};
   const auto weight = numbers(test.rows * test.cols);
   const kernels::MatrixView view{weight.data(), DType::kF32, test.rows, test.cols};
   const auto cells = formats::grid_shape(test.weight.block, test.rows, test.cols).size();
@@ -74,7 +76,7 @@ TEST_P(PackWeight, InStripsAsInOne) {
 
   const Packed given = pack(layer, weight, scales);
   std::vector<std::byte> whole(given.bytes.size());
-  kernels::encode(test.weight, view, scales.view(), layer.algorithm->packing, whole);
+  kernels::encode(test.weight, view, scales.view(), layer.storage.packing, whole);
   EXPECT_EQ(given.bytes, whole);
   EXPECT_GT(given.pieces, 1);
 
@@ -102,7 +104,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(PackWeight, NamesTheLayerWithANan) {
   const LayerScheme scheme{.path = "model.layer", .weight = formats::kMxfp4};
-  const PlannedLayer layer{scheme, find_algorithm(scheme, false), 4, 64};
+  const PlannedLayer layer{scheme, *modelopt_dialect().storages({&scheme, 1}, DType::kBF16).front(),
+                           4, 64};
   auto weight = numbers(4 * 64);
   weight[130] = NAN;
   try {

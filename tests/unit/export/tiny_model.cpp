@@ -3,9 +3,10 @@
 #include <ATen/ops/empty.h>
 
 #include <cmath>
-#include <set>
+#include <unordered_map>
 
 #include "base/error.h"
+#include "export/hf_checkpoint/scale_storage.h"
 #include "ir/scalar_types.h"
 #include "kernels/kernels.h"
 #include "unit/export/model_tree.h"
@@ -61,9 +62,6 @@ class Steps {
   int left_;
 };
 
-/// "a.weight" -> "a".
-std::string owner(const std::string& tensor) { return tensor.substr(0, tensor.rfind('.')); }
-
 }  // namespace
 
 ir::Model tiny_model() {
@@ -105,7 +103,8 @@ exporting::QuantizationScheme mixed_scheme(const ir::Model& model) {
   }
   for (const char* layer : {"model.layers.0", "model.layers.1"}) {
     const std::string attention = std::string(layer) + ".self_attn.";
-    scheme.kv.push_back({attention + "k_proj", attention + "v_proj", formats::kFp8});
+    scheme.kv.push_back({attention + "k_proj", attention + "v_proj", formats::kFp8,
+                         std::string(layer) + ".self_attn"});
   }
   return scheme;
 }
@@ -123,7 +122,8 @@ exporting::LayerValues amax_values(const exporting::PlannedLayer& layer, const a
   if (format.scale == formats::ScaleKind::kFloat32) {
     values.weight_scales = formats::scales_from_amax(format, grid);
   }
-  if (layer.algorithm->has_input_scale()) values.input_scale = 0.25f;
+  exporting::fit_weight_scales(layer.storage, values.weight_scales);
+  if (layer.storage.find(exporting::LayerPart::kInputScale) != nullptr) values.input_scale = 0.25f;
   if (layer.scheme.pre_quant_scale) {
     values.pre_quant_scale = at::empty({matrix.cols}, at::kFloat).fill_(0.5);
   }
@@ -134,16 +134,17 @@ bool run_export(exporting::CheckpointExporter& exporter, const ir::Model& model,
                 const exporting::QuantizationScheme& scheme, int max_steps) {
   Steps step(max_steps);
   const exporting::CheckpointPlan& plan = exporter.plan();
-  std::set<std::string> quantized;
-  for (const LayerScheme& layer : scheme.layers) quantized.insert(layer.path);
+  std::unordered_map<std::string, std::string> quantized;  // by the tensor of the packed weight
+  for (const exporting::PlannedLayer& layer : plan.layers())
+    quantized[layer.weight_name()] = layer.scheme.path;
   for (const exporting::ExportUnit& unit : plan.units()) {
     if (exporter.unit_finished(unit.name)) continue;
     for (const std::string& name : unit.tensors) {
       const ir::ParameterPtr parameter = model.root->find_parameter(name);
       bool more = true;
-      if (name.ends_with(".weight") && quantized.contains(owner(name))) {
-        const at::Tensor weight = parameter->tensor();
-        const std::string path = owner(name);
+      if (const auto layer = quantized.find(name); layer != quantized.end()) {
+        const std::string& path = layer->second;
+        const at::Tensor weight = model.root->find_parameter(path + ".weight")->tensor();
         more = step(
             [&] { exporter.write_quantized(path, weight, amax_values(plan.layer(path), weight)); });
       } else if (parameter) {

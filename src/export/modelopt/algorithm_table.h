@@ -1,14 +1,12 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string_view>
-#include <vector>
 
+#include "export/hf_checkpoint/layer_storage.h"
 #include "export/hf_checkpoint/scheme.h"
 #include "formats/format.h"
 #include "formats/packing.h"
-#include "io/checkpoint_layout.h"
 
 namespace lathe::exporting {
 
@@ -40,17 +38,13 @@ struct Algorithm {
   bool has_input_scale() const { return input.has_value() && !input_dynamic; }
 };
 
-/// True if two formats are stored in the same way: narrow_range and scale_bound do not show.
-bool same_storage(const formats::Format& a, const formats::Format& b);
-
 /// The row of the `modelopt` dialect that stores these formats, or null. With need_pre_quant_scale
 /// only rows that can carry one are looked at.
 const Algorithm* find_algorithm(const LayerScheme& scheme, bool need_pre_quant_scale);
 
-/// The tensors of a quantized weight [rows, cols] = [N, K]: <path>.weight, .weight_scale,
-/// .weight_scale_2, .input_scale, .pre_quant_scale, as far as it has them. pre_quant_scale has the
-/// model's dtype.
-std::vector<io::TensorSpec> layer_tensors(const LayerScheme& scheme, const Algorithm& algorithm,
-                                          int64_t rows, int64_t cols, DType model_dtype);
+/// <path>.weight, .weight_scale, .weight_scale_2, .input_scale, .pre_quant_scale, as far as the
+/// layer has them. pre_quant_scale has the model's dtype.
+LayerStorage layer_storage(const LayerScheme& scheme, const Algorithm& algorithm,
+                           DType model_dtype);
 
 }  // namespace lathe::exporting

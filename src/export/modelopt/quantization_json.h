@@ -1,27 +1,21 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "export/hf_checkpoint/dialect.h"
 #include "export/hf_checkpoint/planned_layer.h"
 #include "export/hf_checkpoint/scheme.h"
 
 namespace lathe::exporting {
 
-/// What engines are told about the quantization, in the two places where they look.
-struct QuantizationJson {
-  nlohmann::ordered_json hf_quant_config;      // hf_quant_config.json
-  nlohmann::ordered_json quantization_config;  // of config.json
-};
-
-/// Both from one description, so that they agree. Layers of different algorithms or group sizes
-/// make MIXED_PRECISION, which names each layer.
+/// Both JSON files from one description, so that they agree. Layers of different algorithms or
+/// group sizes make MIXED_PRECISION, which names each layer.
 QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
                                        const QuantizationScheme& scheme,
                                        const std::string& producer_version);
 
 /// "FP8", "NVFP4": the kv_cache_quant_algo of a format; "" if the dialect has none.
-std::string kv_algorithm(const formats::Format& format);
+std::string modelopt_kv_algorithm(const formats::Format& format);
 
 }  // namespace lathe::exporting

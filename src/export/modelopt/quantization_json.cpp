@@ -1,10 +1,11 @@
-#include "export/hf_checkpoint/quantization_json.h"
+#include "export/modelopt/quantization_json.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "base/error.h"
-#include "export/hf_checkpoint/exclude_modules.h"
+#include "export/modelopt/algorithm_choice.h"
+#include "export/modelopt/exclude_modules.h"
 
 namespace lathe::exporting {
 namespace {
@@ -19,8 +20,7 @@ ordered_json producer(const std::string& version) {
 
 /// {"quant_algo": ..., "group_size": ...}: a layer's entry in quantized_layers, and the start of
 /// the description of a model whose layers are all alike.
-ordered_json algorithm_json(const PlannedLayer& layer) {
-  const Algorithm& algorithm = *layer.algorithm;
+ordered_json algorithm_json(const Algorithm& algorithm, const PlannedLayer& layer) {
   ordered_json json = {{"quant_algo", algorithm.name}};
   if (algorithm.group_size_key) json["group_size"] = layer.scheme.weight.block.cols;
   if (algorithm.zero_point_keys) {
@@ -54,10 +54,11 @@ struct LayerGroup {
   std::vector<std::string> paths;
 };
 
-std::vector<LayerGroup> group_layers(const std::vector<PlannedLayer>& layers) {
+std::vector<LayerGroup> group_layers(const std::vector<PlannedLayer>& layers,
+                                     const AlgorithmChoice& choose) {
   std::vector<LayerGroup> groups;
   for (const PlannedLayer& layer : layers) {
-    ordered_json algorithm = algorithm_json(layer);
+    ordered_json algorithm = algorithm_json(*choose(layer.scheme), layer);
     const auto same = std::ranges::find(groups, algorithm, &LayerGroup::algorithm);
     LayerGroup& group = same != groups.end()
                             ? *same
@@ -67,10 +68,11 @@ std::vector<LayerGroup> group_layers(const std::vector<PlannedLayer>& layers) {
   return groups;
 }
 
-ordered_json quantized_layers(const std::vector<PlannedLayer>& layers) {
+ordered_json quantized_layers(const std::vector<PlannedLayer>& layers,
+                              const AlgorithmChoice& choose) {
   ordered_json::object_t json;  // paths differ: no need to look each up
   for (const PlannedLayer& layer : layers)
-    json.emplace_back(layer.scheme.path, algorithm_json(layer));
+    json.emplace_back(layer.scheme.path, algorithm_json(*choose(layer.scheme), layer));
   return json;
 }
 
@@ -91,13 +93,13 @@ ordered_json config_groups(std::vector<LayerGroup>& groups) {
 
 ordered_json kv_algorithm_json(const QuantizationScheme& scheme) {
   if (scheme.kv.empty()) return nullptr;
-  return kv_algorithm(scheme.kv.front().format);
+  return modelopt_kv_algorithm(scheme.kv.front().format);
 }
 
 /// FP8 is described; another format is only named, as the dialect does.
 ordered_json kv_scheme_json(const formats::Format& format) {
   if (same_storage(format, formats::kFp8)) return format_json(format, false);
-  return kv_algorithm(format);
+  return modelopt_kv_algorithm(format);
 }
 
 std::vector<std::string> excluded(const std::vector<PlannedLayer>& layers,
@@ -109,7 +111,7 @@ std::vector<std::string> excluded(const std::vector<PlannedLayer>& layers,
 
 }  // namespace
 
-std::string kv_algorithm(const formats::Format& format) {
+std::string modelopt_kv_algorithm(const formats::Format& format) {
   if (same_storage(format, formats::kFp8)) return "FP8";
   return same_storage(format, formats::kNvfp4) ? "NVFP4" : "";
 }
@@ -117,7 +119,8 @@ std::string kv_algorithm(const formats::Format& format) {
 QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
                                        const QuantizationScheme& scheme,
                                        const std::string& producer_version) {
-  std::vector<LayerGroup> groups = group_layers(layers);
+  const AlgorithmChoice choose(scheme.layers);
+  std::vector<LayerGroup> groups = group_layers(layers, choose);
   const bool mixed = groups.size() > 1;
   const ordered_json exclude = excluded(layers, scheme);
   ordered_json algorithm = {{"quant_algo", nullptr}};
@@ -128,10 +131,10 @@ QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
                                {"kv_cache_quant_algo", kv_algorithm_json(scheme)}};
   quantization.update(algorithm);
   quantization["exclude_modules"] = exclude;
-  if (mixed) quantization["quantized_layers"] = quantized_layers(layers);
+  if (mixed) quantization["quantized_layers"] = quantized_layers(layers, choose);
 
   ordered_json config = ordered_json::object();
-  if (mixed || (!layers.empty() && layers.front().algorithm->config_groups)) {
+  if (mixed || (!layers.empty() && choose(layers.front().scheme)->config_groups)) {
     config["config_groups"] = config_groups(groups);
   }
   config["ignore"] = exclude;
@@ -143,7 +146,12 @@ QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
   ordered_json file;
   file["producer"] = config["producer"];
   file["quantization"] = std::move(quantization);
-  return {.hf_quant_config = std::move(file), .quantization_config = std::move(config)};
+  const ordered_json& named = algorithm["quant_algo"];
+  return {.quantization_config = std::move(config),
+          .hf_quant_config = std::move(file),
+          .algorithm = named.is_string() ? named.get<std::string>() : std::string(),
+          .kv_algorithm =
+              scheme.kv.empty() ? std::string() : modelopt_kv_algorithm(scheme.kv.front().format)};
 }
 
 }  // namespace lathe::exporting

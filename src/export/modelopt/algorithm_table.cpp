@@ -1,7 +1,9 @@
-#include "export/hf_checkpoint/algorithm_table.h"
+#include "export/modelopt/algorithm_table.h"
 
 #include <algorithm>
 #include <array>
+
+#include "base/error.h"
 
 namespace lathe::exporting {
 namespace {
@@ -93,12 +95,6 @@ constexpr std::array kModelopt = {
               .group_size_key = true},
 };
 
-Format stored_part(Format format) {
-  format.element.narrow_range = false;
-  format.scale_bound = 0.0f;
-  return format;
-}
-
 bool weight_fits(const Algorithm& algorithm, Format weight) {
   const bool grouped = weight.block.rows == 1 && weight.block.cols > 0;
   if (algorithm.any_group_size && grouped) weight.block = algorithm.weight.block;
@@ -118,24 +114,21 @@ DType scale_dtype(ScaleKind kind) {
   return kind == ScaleKind::kE8M0 ? DType::kU8 : DType::kF32;
 }
 
-std::vector<int64_t> scale_shape(const Algorithm& algorithm, formats::GridShape grid) {
-  switch (algorithm.scale_shape) {
+PartShape part_shape(ScaleShape shape) {
+  switch (shape) {
     case ScaleShape::kScalar:
-      return {};
+      return PartShape::kScalar;
     case ScaleShape::kRows:
-      return {grid.rows};
+      return PartShape::kRows;
     case ScaleShape::kGrid:
-      return {grid.rows, grid.cols};
+      return PartShape::kGrid;
     case ScaleShape::kBlocks4d:
-      if (grid.size() == 1) return {};
-      return {grid.rows, 1, grid.cols, 1};
+      return PartShape::kBlocks4d;
   }
-  return {};
+  throw_internal("no scale shape {}", static_cast<int>(shape));
 }
 
 }  // namespace
-
-bool same_storage(const Format& a, const Format& b) { return stored_part(a) == stored_part(b); }
 
 const Algorithm* find_algorithm(const LayerScheme& scheme, bool need_pre_quant_scale) {
   const auto found = std::ranges::find_if(kModelopt, [&](const Algorithm& algorithm) {
@@ -145,22 +138,22 @@ const Algorithm* find_algorithm(const LayerScheme& scheme, bool need_pre_quant_s
   return found == kModelopt.end() ? nullptr : &*found;
 }
 
-std::vector<io::TensorSpec> layer_tensors(const LayerScheme& scheme, const Algorithm& algorithm,
-                                          int64_t rows, int64_t cols, DType model_dtype) {
-  const auto packed = formats::packed_shape(algorithm.packing, scheme.weight.element, rows, cols);
-  const auto grid = formats::grid_shape(scheme.weight.block, rows, cols);
-  std::vector<io::TensorSpec> tensors = {
-      {scheme.path + ".weight", algorithm.weight_dtype, {packed.rows, packed.cols}},
-      {scheme.path + ".weight_scale", scale_dtype(scheme.weight.scale),
-       scale_shape(algorithm, grid)}};
+LayerStorage layer_storage(const LayerScheme& scheme, const Algorithm& algorithm,
+                           DType model_dtype) {
+  LayerStorage storage{.name = algorithm.name, .packing = algorithm.packing, .parts = {}};
+  const auto add = [&](LayerPart part, std::string_view suffix, DType dtype, PartShape shape) {
+    storage.parts.push_back({part, suffix, dtype, shape});
+  };
+  add(LayerPart::kWeight, "weight", algorithm.weight_dtype, PartShape::kPacked);
+  add(LayerPart::kWeightScale, "weight_scale", scale_dtype(scheme.weight.scale),
+      part_shape(algorithm.scale_shape));
   if (algorithm.has_scale_2())
-    tensors.push_back({scheme.path + ".weight_scale_2", DType::kF32, {}});
+    add(LayerPart::kGlobalScale, "weight_scale_2", DType::kF32, PartShape::kScalar);
   if (algorithm.has_input_scale())
-    tensors.push_back({scheme.path + ".input_scale", DType::kF32, {}});
-  if (scheme.pre_quant_scale) {
-    tensors.push_back({scheme.path + ".pre_quant_scale", model_dtype, {cols}});
-  }
-  return tensors;
+    add(LayerPart::kInputScale, "input_scale", DType::kF32, PartShape::kScalar);
+  if (scheme.pre_quant_scale)
+    add(LayerPart::kPreQuantScale, "pre_quant_scale", model_dtype, PartShape::kCols);
+  return storage;
 }
 
 }  // namespace lathe::exporting

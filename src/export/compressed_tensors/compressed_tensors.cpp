@@ -1,0 +1,48 @@
+#include "export/compressed_tensors/compressed_tensors.h"
+
+#include "export/compressed_tensors/config_json.h"
+#include "export/compressed_tensors/scheme_table.h"
+
+namespace lathe::exporting {
+namespace {
+
+class CompressedTensors final : public Dialect {
+ public:
+  std::string_view name() const override { return "compressed-tensors"; }
+
+  std::vector<std::optional<LayerStorage>> storages(std::span<const LayerScheme> layers,
+                                                    DType model_dtype) const override {
+    std::vector<std::optional<LayerStorage>> storages;
+    for (const LayerScheme& layer : layers) {
+      const CompressedScheme* row = find_compressed_scheme(layer);
+      storages.push_back(row == nullptr ? std::nullopt
+                                        : std::optional(layer_storage(layer, *row, model_dtype)));
+    }
+    return storages;
+  }
+
+  std::string kv_algorithm(const formats::Format& format) const override {
+    return same_storage(format, formats::kFp8) ? "fp8" : "";
+  }
+
+  PlannedCache plan_cache(const KvScheme& scheme, DType) const override {
+    return {.scheme = scheme,
+            .key = {scheme.path + ".k_scale", DType::kF32, {1}},
+            .value = {scheme.path + ".v_scale", DType::kF32, {1}}};
+  }
+
+  QuantizationJson describe(const std::vector<PlannedLayer>& layers,
+                            const QuantizationScheme& scheme,
+                            const std::string& producer_version) const override {
+    return describe_compressed_tensors(layers, scheme, producer_version);
+  }
+};
+
+}  // namespace
+
+const Dialect& compressed_tensors_dialect() {
+  static const CompressedTensors dialect;
+  return dialect;
+}
+
+}  // namespace lathe::exporting

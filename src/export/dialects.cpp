@@ -1,0 +1,21 @@
+#include <algorithm>
+#include <array>
+
+#include "export/compressed_tensors/compressed_tensors.h"
+#include "export/hf_checkpoint/dialect.h"
+#include "export/modelopt/modelopt.h"
+
+namespace lathe::exporting {
+
+std::span<const Dialect* const> dialects() {
+  static const std::array<const Dialect*, 2> all = {&modelopt_dialect(),
+                                                    &compressed_tensors_dialect()};
+  return all;
+}
+
+const Dialect* find_dialect(std::string_view name) {
+  const auto found = std::ranges::find(dialects(), name, &Dialect::name);
+  return found == dialects().end() ? nullptr : *found;
+}
+
+}  // namespace lathe::exporting

@@ -1,0 +1,66 @@
+#include "export/hf_checkpoint/layer_storage.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace lathe::exporting {
+namespace {
+
+formats::Format stored_part(formats::Format format) {
+  format.element.narrow_range = false;
+  format.scale_bound = 0.0f;
+  return format;
+}
+
+std::vector<int64_t> shape_of(PartShape shape, const LayerScheme& scheme,
+                              const LayerStorage& storage, int64_t rows, int64_t cols) {
+  const formats::GridShape grid = formats::grid_shape(scheme.weight.block, rows, cols);
+  switch (shape) {
+    case PartShape::kPacked: {
+      const auto packed = formats::packed_shape(storage.packing, scheme.weight.element, rows, cols);
+      return {packed.rows, packed.cols};
+    }
+    case PartShape::kScalar:
+      return {};
+    case PartShape::kOne:
+      return {1};
+    case PartShape::kRows:
+      return {rows};
+    case PartShape::kColumn:
+      return {rows, 1};
+    case PartShape::kCols:
+      return {cols};
+    case PartShape::kGrid:
+      return {grid.rows, grid.cols};
+    case PartShape::kBlocks4d:
+      if (grid.size() == 1) return {};
+      return {grid.rows, 1, grid.cols, 1};
+    case PartShape::kTwo:
+      return {2};
+  }
+  throw_internal("no shape {}", static_cast<int>(shape));
+}
+
+}  // namespace
+
+const StoredPart* LayerStorage::find(LayerPart part) const {
+  const auto found = std::ranges::find(parts, part, &StoredPart::part);
+  return found == parts.end() ? nullptr : &*found;
+}
+
+std::vector<io::TensorSpec> layer_tensors(const LayerScheme& scheme, const LayerStorage& storage,
+                                          int64_t rows, int64_t cols) {
+  std::vector<io::TensorSpec> tensors;
+  for (const StoredPart& part : storage.parts) {
+    tensors.push_back({scheme.path + "." + std::string(part.suffix), part.dtype,
+                       shape_of(part.shape, scheme, storage, rows, cols)});
+  }
+  return tensors;
+}
+
+bool same_storage(const formats::Format& a, const formats::Format& b) {
+  return stored_part(a) == stored_part(b);
+}
+
+}  // namespace lathe::exporting
