@@ -17,6 +17,7 @@ class JsonField {
   const std::string& where() const { return where_; }
   bool is_null() const { return value_->is_null(); }
   bool is_string() const { return value_->is_string(); }
+  bool is_object() const { return value_->is_object(); }
   bool has(std::string_view name) const;
 
   JsonField at(std::string_view name) const;

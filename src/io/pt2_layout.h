@@ -9,6 +9,9 @@
 
 namespace lathe::io {
 
+/// schema_version.major of the programs that Lathe reads and writes: torch 2.6 and later.
+inline constexpr int64_t kPt2SchemaMajor = 8;
+
 /// Which entries of an archive of torch.export.save hold what.
 struct Pt2Layout {
   bool pickled;           // torch 2.6 and 2.7: tensors are in files of torch.save

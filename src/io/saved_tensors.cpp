@@ -20,16 +20,16 @@ struct NamedDType {
   DType dtype;
 };
 constexpr auto kStorages = std::to_array<NamedDType>({
-    {"torch.FloatStorage", DType::kF32},
-    {"torch.DoubleStorage", DType::kF64},
-    {"torch.HalfStorage", DType::kF16},
-    {"torch.BFloat16Storage", DType::kBF16},
-    {"torch.LongStorage", DType::kI64},
-    {"torch.IntStorage", DType::kI32},
-    {"torch.ShortStorage", DType::kI16},
-    {"torch.CharStorage", DType::kI8},
-    {"torch.ByteStorage", DType::kU8},
-    {"torch.BoolStorage", DType::kBool},
+    {"FloatStorage", DType::kF32},
+    {"DoubleStorage", DType::kF64},
+    {"HalfStorage", DType::kF16},
+    {"BFloat16Storage", DType::kBF16},
+    {"LongStorage", DType::kI64},
+    {"IntStorage", DType::kI32},
+    {"ShortStorage", DType::kI16},
+    {"CharStorage", DType::kI8},
+    {"ByteStorage", DType::kU8},
+    {"BoolStorage", DType::kBool},
 });
 
 std::string_view kind_name(Kind kind) {
@@ -96,12 +96,19 @@ class TensorReader {
     return std::vector<const PickleValue*>(value.items.begin() + 2, value.items.end());
   }
 
+  /// _rebuild_parameter(tensor, requires_grad, hooks)
+  StoredView parameter(const std::vector<const PickleValue*>& arguments, std::string name) {
+    StoredView view = tensor(*arguments[0], std::move(name), true);
+    if (arguments.size() > 1) view.requires_grad = expect(*arguments[1], Kind::kBool).integer != 0;
+    return view;
+  }
+
   StoredView tensor(const PickleValue& value, std::string name, bool is_parameter = false) {
     const PickleValue& call = expect(value, Kind::kCall);
     const std::string& function = expect(*call.items[0], Kind::kGlobal).text;
     const auto& arguments = expect(*call.items[1], Kind::kTuple).items;
     if (function == "torch._utils._rebuild_parameter" && !arguments.empty() && !is_parameter)
-      return tensor(*arguments[0], std::move(name), true);
+      return parameter(arguments, std::move(name));
     const bool untyped = function == "torch._utils._rebuild_tensor_v3";
     if (!untyped && function != "torch._utils._rebuild_tensor_v2")
       throw_data("{}: {} is made by {}, which is not read", source(), name, function);
@@ -113,6 +120,7 @@ class TensorReader {
     view.sizes = integers(*arguments[2]);
     view.strides = integers(*arguments[3]);
     view.is_parameter = is_parameter;
+    view.requires_grad = expect(*arguments[4], Kind::kBool).integer != 0;
     check_view(view);
     return view;
   }
@@ -131,6 +139,7 @@ class TensorReader {
     if (fields.size() < 5) throw_data("{}: {}: a storage of unknown form", source(), view.name);
     view.dtype = dtype != nullptr ? dtype_of(*dtype) : storage_dtype(*fields[1]);
     const std::string& key = expect(*fields[2], Kind::kString).text;
+    view.device = expect(*fields[3], Kind::kString).text;
     const auto [found, is_new] = storages_.try_emplace(key);
     if (is_new) {
       found->second = {entry_bytes(archive_, entry_at("data/" + key), kLargestCopy),
@@ -142,9 +151,11 @@ class TensorReader {
   }
 
   DType storage_dtype(const PickleValue& type) const {
+    constexpr std::string_view kPrefix = "torch.";
     const std::string& name = expect(type, Kind::kGlobal).text;
     for (const NamedDType& storage : kStorages) {
-      if (storage.name == name) return storage.dtype;
+      if (name.starts_with(kPrefix) && name.substr(kPrefix.size()) == storage.name)
+        return storage.dtype;
     }
     throw_data("{}: storages of type {} are not read", source(), name);
   }
@@ -199,6 +210,13 @@ void check_view(const StoredView& view) {
                               : std::nullopt;
   if (!bytes || static_cast<uint64_t>(*bytes) > view.storage.view.size())
     fail("the tensor needs more bytes than there are");
+}
+
+std::string_view torch_storage_type(DType dtype) {
+  for (const NamedDType& storage : kStorages) {
+    if (storage.dtype == dtype) return storage.name;
+  }
+  return {};
 }
 
 std::vector<StoredView> read_saved_tensors(const Bytes& file, const std::string& source_name) {

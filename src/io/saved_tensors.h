@@ -30,10 +30,15 @@ struct StoredView {
   Bytes storage;
   size_t storage_id = 0;  // the same for tensors that share memory
   bool is_parameter = false;
+  bool requires_grad = false;
+  std::string device = "cpu";  // where it was
 };
 
 /// DataError if the view has negative numbers or leaves its storage.
 void check_view(const StoredView& view);
+
+/// The class of storages of a dtype that torch.save names, "FloatStorage"; "" if there is none.
+std::string_view torch_storage_type(DType dtype);
 
 /// Reads a file of torch.save that holds a dict of named tensors, or one tensor (called ""), from
 /// the zip archive in `file`. DataError for anything else.

@@ -64,8 +64,8 @@ struct OutputEdit {
   QdqScheme scheme;
 };
 
-/// A parameter or buffer is stored as codes in its own shape (`codes.dtype` is the scheme's), in a
-/// buffer of its name; all who read it read them dequantized. Scales per channel or group are
+/// A parameter or saved buffer is stored as codes in its own shape (`codes.dtype` is the scheme's),
+/// in a buffer of its name; all who read it read them dequantized. Scales per channel or group are
 /// buffers NAME_scale and NAME_zero_point.
 struct WeightEdit {
   std::string name;
@@ -73,7 +73,7 @@ struct WeightEdit {
   QdqScheme scheme;
 };
 
-/// A parameter, buffer or constant gets other values of the same dtype and shape.
+/// A parameter or saved buffer gets other values of the same dtype and shape.
 struct ReplacedTensor {
   std::string name;
   TensorSource values;
@@ -117,6 +117,8 @@ class QuantizedProgram {
  public:
   /// Opens the source. UserError if it cannot be opened, DataError if it is broken.
   explicit QuantizedProgram(const std::filesystem::path& source);
+  /// The same for an archive in memory, which the caller keeps alive.
+  QuantizedProgram(std::span<const std::byte> source, const std::string& name);
   ~QuantizedProgram();
   QuantizedProgram(QuantizedProgram&&) noexcept;
   QuantizedProgram& operator=(QuantizedProgram&&) noexcept;
@@ -126,7 +128,7 @@ class QuantizedProgram {
   /// scales may be empty, and the tensors' `write`.
   std::vector<std::string> problems(const ProgramEdits& edits) const;
 
-  /// About how many bytes the archive will have: for the disk's space.
+  /// About how many bytes the archive will have at most: for the disk's space.
   size_t planned_bytes(const ProgramEdits& edits) const;
 
   /// Writes `output` under a temporary name, syncs and renames it; an older file is replaced. One
@@ -134,6 +136,9 @@ class QuantizedProgram {
   /// it was last called. DataError that lists all problems if there are any, or if scales are
   /// missing, not positive or not finite; InternalError if a tensor gives other than its bytes.
   WrittenProgram write(const ProgramEdits& edits, const std::filesystem::path& output,
+                       const std::function<void(size_t)>& progress = {}) const;
+  /// The same to anywhere.
+  WrittenProgram write(const ProgramEdits& edits, const ByteSink& output,
                        const std::function<void(size_t)>& progress = {}) const;
 
  private:

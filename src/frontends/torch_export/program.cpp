@@ -15,8 +15,6 @@
 namespace lathe::frontends::torch_export {
 namespace {
 
-constexpr int64_t kSchemaMajor = 8;
-
 /// "key,path,type;key,path,type": keys and paths of old exports hold commas within brackets.
 CallSite parse_call_site(std::string_view entry, const JsonField& field) {
   std::vector<size_t> commas;
@@ -243,9 +241,9 @@ Program parse_program(std::string_view text, const std::string& source_name) {
   const nlohmann::json json = io::parse_json(text, source_name);
   const JsonField root(json, source_name);
   const int64_t major = root.at("schema_version").at("major").integer();
-  if (major != kSchemaMajor) {
+  if (major != io::kPt2SchemaMajor) {
     throw_data("{}: schema version {}.{}; this build reads version {} (torch 2.6 and later)",
-               source_name, major, root.at("schema_version").at("minor").integer(), kSchemaMajor);
+               source_name, major, root.at("schema_version").at("minor").integer(), io::kPt2SchemaMajor);
   }
   Program program;
   const JsonField graph_module = root.at("graph_module");
