@@ -6,6 +6,7 @@
 #include <exception>
 #include <optional>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "ops/argument_values.h"
 #include "ops/operators.h"
@@ -68,6 +69,20 @@ bool has_unknown(const std::vector<IValue>& values, const std::vector<ValueId>& 
     if (values[input].isNone()) return true;
   }
   return false;
+}
+
+/// Nothing if it holds a value that is not known.
+IValue argument_value(const ir::Argument& argument, const ops::ValueView& values,
+                      const c10::Argument& formal, const std::string& path) {
+  bool known = true;
+  argument.for_each_node([&](const ir::Node* node) { known &= !values.of(node).isNone(); });
+  if (!known) return {};
+  try {
+    return ops::to_value(argument, values, formal.type());
+  } catch (const c10::Error& error) {
+    throw_data("{}: argument {} must be a {}: {}", path, formal.name(), formal.type()->str(),
+               error.what_without_backtrace());
+  }
 }
 
 }  // namespace
@@ -136,7 +151,7 @@ std::vector<IValue> ShapeRun::arguments(const FlatNode& node) const {
     if (formal.name() == "device") {
       stack.emplace_back(c10::Device(c10::kMeta));
     } else if (given != nullptr) {
-      stack.push_back(ops::to_value(*given, view, formal.type()));
+      stack.push_back(argument_value(*given, view, formal, graph_.path(node)));
     } else {
       stack.push_back(formal.default_value().value_or(IValue()));
     }

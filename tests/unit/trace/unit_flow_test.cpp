@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include "lathe/error.h"
 #include "trace/unit_symbols.h"
+#include "unit/trace/nets.h"
 
 namespace lathe::trace {
 namespace {
@@ -8,7 +10,7 @@ namespace {
 constexpr int kBlocks = 25'000;  // of four nodes each
 constexpr int64_t kSize = 8;
 
-ir::ModulePtr linear() {
+ir::ModulePtr square_linear() {
   ir::ModulePtr module = ir::make_module("Linear");
   module->parameters.set("weight", std::make_shared<ir::Parameter>(
                                        at::kFloat, std::vector<int64_t>{kSize, kSize}, nullptr));
@@ -19,15 +21,15 @@ ir::ModulePtr linear() {
 ir::ModulePtr large_net(int& linears) {
   ir::ModulePtr model = ir::make_module("Large");
   ir::GraphBuilder graph;
-  model->add_child("first", linear());
-  model->add_child("shared", linear());
-  model->add_child("last", linear());
+  model->add_child("first", square_linear());
+  model->add_child("shared", square_linear());
+  model->add_child("last", square_linear());
   ir::Node* x = graph.call_module("first", {graph.placeholder("x")});
   for (int block = 0; block < kBlocks; ++block) {
     std::string name = "shared";
     if (block % 100 == 0) {
       name = "own" + std::to_string(block);
-      model->add_child(name, linear());
+      model->add_child(name, square_linear());
       ++linears;
     }
     ir::Node* y = graph.call_op("aten::relu", {graph.call_module(name, {x})});
@@ -52,6 +54,31 @@ TEST(LargeNet, OfAHundredThousandNodes) {
           .analysis.symbols.groups();
   ASSERT_EQ(own.size(), 1u);
   EXPECT_EQ(own[0].links.size(), links);
+}
+
+UnitAnalysis analyze(const ir::Module& model) {
+  return analyze_units(model, rich_registry(), {{"x", ShapeRun::empty({2, kSize}, at::kFloat)}});
+}
+
+/// How many rows aten::nonzero gives only its data says: what it is part of is left as it is.
+TEST(UnitFlow, ValuesOfUnknownShapeFixWhatTheyMeet) {
+  const ir::ModulePtr model =
+      net("%a = call_module l(%x) %n = call_op aten::nonzero(%a)\n"
+          "%c = call_op aten::cat([%n, %n], 0) %d = call_op aten::neg(%c) output(%d)",
+          linear("l", 8, 8));
+  EXPECT_TRUE(analyze(*model).analysis.symbols.groups().empty());
+}
+
+TEST(UnitFlow, AnArgumentOfTheWrongKindIsNamed) {
+  const ir::ModulePtr model =
+      net("%a = call_op aten::view(%x, [%x, 2]) output(%a)", linear("l", 8, 8));
+  try {
+    analyze(*model);
+    FAIL() << "no error";
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("argument size must be a SymInt[]"), std::string::npos)
+        << error.what();
+  }
 }
 
 }  // namespace
