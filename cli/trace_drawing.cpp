@@ -13,15 +13,24 @@
 namespace lathe::cli {
 namespace {
 
-constexpr double kCharacter = 6.7;  // width, of 12 px text
+constexpr double kCharacter = 7.3;  // width, of 12 px text
 constexpr double kNodeHeight = 26;
 constexpr double kPadding = 14;
 constexpr double kHeader = 24;
 constexpr double kRowGap = 26;
 constexpr double kColumnGap = 18;
 constexpr double kMark = 7;
+constexpr double kLane = 9;
 constexpr size_t kMostNodes = 600;  // of one module's graph
 constexpr size_t kMostColours = 24;
+
+/// Between two boxes. One that passes rows by runs down a lane beside them: it turns off below its
+/// source's row, at `leave`, and back above its target's, at `enter`.
+struct Edge {
+  size_t from, to;
+  double lane = 0;  // x; 0 if it goes straight
+  double leave = 0, enter = 0;
+};
 
 /// A box that is placed relative to the one around it.
 struct Box {
@@ -31,7 +40,7 @@ struct Box {
   std::vector<size_t> colours;
   double x = 0, y = 0, width = 0, height = 0;
   std::vector<Box> inner;
-  std::vector<std::pair<size_t, size_t>> edges;  // between boxes of `inner`
+  std::vector<Edge> edges;  // between boxes of `inner`
 };
 
 /// Which groups of symbols a module has sizes of. The largest groups have colours.
@@ -163,9 +172,10 @@ class Drawer {
     for (const std::string& input : node.inputs) {
       const auto from = drawn.find(input);
       if (from == drawn.end() || from->second == index) continue;
-      const std::pair<size_t, size_t> edge{from->second, index};
-      if (std::find(box.edges.begin(), box.edges.end(), edge) == box.edges.end())
-        box.edges.push_back(edge);
+      const bool is_known = std::ranges::any_of(box.edges, [&](const Edge& edge) {
+        return edge.from == from->second && edge.to == index;
+      });
+      if (!is_known) box.edges.push_back({from->second, index});
     }
   }
 
@@ -200,8 +210,8 @@ class Drawer {
   /// Rows by the longest way from an input; boxes of a row side by side.
   static void arrange(Box& box) {
     std::vector<size_t> row(box.inner.size(), 0);
-    for (const auto& [from, to] : box.edges) {
-      if (from < to) row[to] = std::max(row[to], row[from] + 1);
+    for (const Edge& edge : box.edges) {
+      if (edge.from < edge.to) row[edge.to] = std::max(row[edge.to], row[edge.from] + 1);
     }
     const size_t rows = row.empty() ? 0 : *std::max_element(row.begin(), row.end()) + 1;
     std::vector<double> widths(rows, 0), heights(rows, 0);
@@ -220,11 +230,32 @@ class Drawer {
       y += heights[r] + kRowGap;
     }
     box.height = y - (rows > 0 ? kRowGap : 0) + kPadding;
+    place_lanes(box, row, top, heights);
     for (size_t i = 0; i < box.inner.size(); ++i) {
       box.inner[i].x = left[row[i]];
       box.inner[i].y = top[row[i]] + (heights[row[i]] - box.inner[i].height) / 2;
       left[row[i]] += box.inner[i].width + kColumnGap;
     }
+  }
+
+  /// Edges over rows get lanes at the right, each as far left as the edges beside it let it.
+  static void place_lanes(Box& box, const std::vector<size_t>& row, const std::vector<double>& top,
+                          const std::vector<double>& heights) {
+    std::vector<std::vector<bool>> taken;  // by lane and row
+    for (Edge& edge : box.edges) {
+      const size_t first = row[edge.from] + 1, last = row[edge.to];
+      if (first >= last) continue;
+      const auto is_free = [&](const std::vector<bool>& lane) {
+        return std::find(lane.begin() + first, lane.begin() + last, true) == lane.begin() + last;
+      };
+      size_t lane = static_cast<size_t>(std::ranges::find_if(taken, is_free) - taken.begin());
+      if (lane == taken.size()) taken.emplace_back(top.size(), false);
+      std::fill(taken[lane].begin() + first, taken[lane].begin() + last, true);
+      edge.lane = box.width - kPadding + static_cast<double>(lane + 1) * kLane;
+      edge.leave = top[first - 1] + heights[first - 1] + 8;
+      edge.enter = top[last] - 12;
+    }
+    box.width += static_cast<double>(taken.size()) * kLane;
   }
 
   const Model& model_;
@@ -233,6 +264,20 @@ class Drawer {
   std::unordered_map<std::string, const TraceTree*> by_path_;
   size_t repeated_ = 0;  // the box of the last module that was drawn
 };
+
+/// `x`, `y`: of the box around both.
+void append_edge(const Edge& edge, const Box& from, const Box& to, double x, double y,
+                 std::string& svg) {
+  const double x1 = x + from.x + from.width / 2, y1 = y + from.y + from.height;
+  const double x2 = x + to.x + to.width / 2, y2 = y + to.y;
+  const double bend = std::max(14.0, (y2 - y1) / 2);
+  const std::string way = edge.lane > 0
+                              ? fmt::format("V{:.0f}H{:.0f}V{:.0f}H{:.0f}V{:.0f}", y + edge.leave,
+                                            x + edge.lane, y + edge.enter, x2, y2)
+                              : fmt::format("C{:.0f} {:.0f} {:.0f} {:.0f} {:.0f} {:.0f}", x1,
+                                            y1 + bend, x2, y2 - bend, x2, y2);
+  svg += fmt::format("<path d=\"M{:.0f} {:.0f}{}\" marker-end=\"url(#arrow)\"/>\n", x1, y1, way);
+}
 
 void append_box(const Box& box, double x, double y, std::string& svg) {
   x += box.x;
@@ -253,17 +298,8 @@ void append_box(const Box& box, double x, double y, std::string& svg) {
         mark, y + 6, kMark, Colours::css(colour));
   }
   svg += "</g>\n";
-  for (const auto& [from, to] : box.edges) {
-    const Box& a = box.inner[from];
-    const Box& b = box.inner[to];
-    const double x1 = x + a.x + a.width / 2, y1 = y + a.y + a.height;
-    const double x2 = x + b.x + b.width / 2, y2 = y + b.y;
-    const double bend = std::max(14.0, (y2 - y1) / 2);
-    svg += fmt::format(
-        "<path d=\"M{:.0f} {:.0f}C{:.0f} {:.0f} {:.0f} {:.0f} {:.0f} {:.0f}\" "
-        "marker-end=\"url(#arrow)\"/>\n",
-        x1, y1, x1, y1 + bend, x2, y2 - bend, x2, y2);
-  }
+  for (const Edge& edge : box.edges)
+    append_edge(edge, box.inner[edge.from], box.inner[edge.to], x, y, svg);
   for (const Box& inner : box.inner) append_box(inner, x, y, svg);
 }
 
@@ -271,7 +307,7 @@ constexpr std::string_view kStyle = R"css(
 .trace rect { fill: #fff; stroke: #9aa6b5; } .trace .module > rect { fill: #f3f6fa; stroke: #b7c2cf; }
 .trace .leaf > rect { fill: #fff; stroke: #2a78d6; } .trace .operator > rect { fill: #fff; stroke-dasharray: 3 2; }
 .trace .input > rect, .trace .output > rect { fill: #e4e9ef; stroke: #5d6878; }
-.trace rect.mark { stroke: none; } .trace path { fill: none; stroke: #7a8796; stroke-width: 1.2; }
+.trace rect.mark { stroke: none; } .trace path { fill: none; stroke: #7a8796; stroke-width: 1.2; stroke-linejoin: round; }
 .trace text { font: 12px ui-monospace, "SF Mono", Menlo, Consolas, monospace; fill: #1c2430; }
 )css";
 
