@@ -51,7 +51,7 @@ function(lathe_test name)
     LATHE_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden"
     LATHE_BINARY_DIR="${PROJECT_BINARY_DIR}")
   if(ARG_TORCH)
-    lathe_use_torch(${name})
+    lathe_use_torch(${name} lathe_test_pch)
   endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT 900)

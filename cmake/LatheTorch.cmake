@@ -29,17 +29,33 @@ set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib;${LATHE_TORCH_LIB};${LATHE_CUDA_LIB}")
 set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -Wl,--disable-new-dtags")
 set(CMAKE_SHARED_LINKER_FLAGS "${CMAKE_SHARED_LINKER_FLAGS} -Wl,--disable-new-dtags")
 
-# Parsing ATen's headers costs seconds a file: all targets share one precompiled header.
-file(WRITE ${PROJECT_BINARY_DIR}/torch_pch.cpp "")
-add_library(lathe_torch_pch STATIC ${PROJECT_BINARY_DIR}/torch_pch.cpp)
-target_link_libraries(lathe_torch_pch PUBLIC lathe_base lathe_torch)
-target_precompile_headers(lathe_torch_pch PRIVATE
-  <algorithm> <functional> <map> <memory> <optional> <span> <string> <string_view> <unordered_map> <variant> <vector>
-  <ATen/core/Tensor.h> <ATen/core/ivalue.h> <ATen/core/dispatch/Dispatcher.h> <fmt/format.h>)
+# Parsing ATen's headers costs seconds a file: all libraries share one precompiled header, and all tests another.
+# lathe_precompile(NAME DEPS target... HEADERS <header>...)
+function(lathe_precompile name)
+  cmake_parse_arguments(ARG "" "" "DEPS;HEADERS" ${ARGN})
+  file(WRITE ${PROJECT_BINARY_DIR}/${name}.cpp "")
+  add_library(${name} STATIC ${PROJECT_BINARY_DIR}/${name}.cpp)
+  target_link_libraries(${name} PUBLIC lathe_base lathe_torch ${ARG_DEPS})
+  target_precompile_headers(${name} PRIVATE
+    <algorithm> <functional> <map> <memory> <optional> <span> <string> <string_view> <unordered_map> <variant>
+    <vector> <ATen/core/Tensor.h> <ATen/core/ivalue.h> <ATen/core/dispatch/Dispatcher.h> <fmt/format.h> ${ARG_HEADERS})
+endfunction()
 
+lathe_precompile(lathe_torch_pch)
+if(LATHE_TESTS)
+  find_package(GTest REQUIRED)
+  lathe_precompile(lathe_test_pch DEPS GTest::gtest
+                   HEADERS <ATen/TensorOperators.h> <nlohmann/json.hpp> <gtest/gtest.h>)
+endif()
+
+# lathe_use_torch(TARGET [PRECOMPILED]): PRECOMPILED is lathe_torch_pch or lathe_test_pch.
 function(lathe_use_torch target)
+  set(precompiled lathe_torch_pch)
+  if(ARGC GREATER 1)
+    set(precompiled ${ARGV1})
+  endif()
   target_link_libraries(${target} PUBLIC lathe_torch)
-  target_precompile_headers(${target} REUSE_FROM lathe_torch_pch)
+  target_precompile_headers(${target} REUSE_FROM ${precompiled})
   get_target_property(type ${target} TYPE)
   if(type STREQUAL EXECUTABLE)
     target_compile_options(${target} PRIVATE -fPIC)  # as the precompiled header; CMake says -fPIE
