@@ -13,6 +13,7 @@
 #include "kernels/nn_kernels.h"
 #include "ops/architecture_operators.h"
 #include "ops/attention_options.h"
+#include "ops/decomposed_operators.h"
 
 namespace lathe::ops {
 namespace {
@@ -160,6 +161,7 @@ void register_operators() {
     define_operators(*made);
     return made;
   }();
+  register_decomposed_operators();
 }
 
 }  // namespace lathe::ops

@@ -6,8 +6,8 @@
 
 namespace lathe::ops {
 
-/// Registers the operators of the "lathe" namespace with the dispatcher (see leaf_types.md): once,
-/// at the first call.
+/// Registers the operators of the "lathe" namespace (see leaf_types.md) and those of PyTorch's
+/// "quantized_decomposed" with the dispatcher: once, at the first call.
 void register_operators();
 
 /// The same operators for C++ callers. CPU, float32, bfloat16 or float16 for the fused ones.

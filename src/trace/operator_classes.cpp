@@ -119,7 +119,21 @@ std::string_view operator_name(std::string_view target) {
   return target;
 }
 
+namespace {
+
+/// quantized_decomposed's: codes and values have the same dimensions, scales none that count.
+bool is_decomposed_quantizer(std::string_view target) {
+  constexpr std::string_view kNamespace = "quantized_decomposed::";
+  if (!target.starts_with(kNamespace)) return false;
+  const std::string_view name = operator_name(target);
+  return name.starts_with("quantize_per_") || name.starts_with("dequantize_per_") ||
+         name.starts_with("fake_quant_per_") || name == "convert_element_type";
+}
+
+}  // namespace
+
 OperatorClass operator_class(std::string_view target) {
+  if (is_decomposed_quantizer(target)) return OperatorClass::kUnary;
   if (!target.starts_with("aten::")) return OperatorClass::kOther;
   const std::string_view name = operator_name(target);
   if (unary_names().contains(name) || spatial_dims(name) != nullptr) return OperatorClass::kUnary;

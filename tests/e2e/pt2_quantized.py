@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Quantized torch.export archives, as PyTorch reads them: edited by Lathe's writer, loaded and run by several versions of
-torch, and run by `lathe run`.
+"""Quantized torch.export archives, as PyTorch reads them: edited by Lathe's writer, loaded and run by several versions
+of torch, and run by `lathe run`.
 
     tests/e2e/pt2_quantized.py --bin build/release/bin --python PYTHON [--python PYTHON ...] [NAME ...]
 
@@ -12,7 +12,6 @@ compares. Archives are loaded by the version that made them and by every later o
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -22,8 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests/golden/torch_export"
 FOLDERS = {"2.6": "v2_6", "2.11": "v2_11", "2.15": "v2_15"}
 VARIANTS = ["int8", "int8_per_tensor", "uint8_outputs", "int4_groups", "fp8", "fp8_per_channel"]
-NAMES = """resnet resnet_dynamic resnet_decomposed unet vgg_strict vit vit_dynamic vit_decomposed swin encoder gpt_dynamic
-masked_attention bert mobilenet convnext wavenet inception shared lengths densenet hooked moe""".split()
+NAMES = """resnet resnet_dynamic resnet_decomposed unet vgg_strict vit vit_dynamic vit_decomposed swin encoder
+gpt_dynamic masked_attention bert mobilenet convnext wavenet inception shared lengths densenet hooked moe""".split()
 
 
 def variant_fits(variant, folder):
@@ -84,7 +83,7 @@ class Preparation:
     # Folding
 
     def fold(self, node):
-        """conv followed by a batch norm that alone reads it: its scale goes into the weight, its shift into the bias."""
+        """A batch norm that alone reads a convolution: its scale goes into the weight, its shift into the bias."""
         if not str(node.target).startswith(("aten.batch_norm", "aten._native_batch_norm_legit_no_training")):
             return
         args = list(self.arguments(node).values())
@@ -301,8 +300,7 @@ def work_prepare(source, golden, variant, folder):
     tensors = {key: value.contiguous() for key, value in preparation.tensors.items()}
     safetensors.torch.save_file(tensors, str(folder / "tensors.safetensors"))
     safetensors.torch.save_file(flat_tensors(torch, outputs), str(folder / "expected.safetensors"))
-    counts = {key: len(value) for key, value in preparation.edits.items()}
-    print(json.dumps(counts))
+    return {key: len(value) for key, value in preparation.edits.items()}
 
 
 def difference(torch, actual, expected):
@@ -327,15 +325,13 @@ def work_check(archive, golden, expected):
         actual = flat_tensors(torch, program.module()(*args, **kwargs))
     wanted = safetensors.torch.load_file(expected)
     if actual.keys() != wanted.keys():
-        print(json.dumps({"error": f"{len(actual)} outputs, expected {len(wanted)}"}))
-        return
+        return {"error": f"{len(actual)} outputs, expected {len(wanted)}"}
     worst = max((difference(torch, actual[key], wanted[key]) for key in wanted), default=0.0)
-    largest = max(value.numel() * value.element_size() for value in program.state_dict.values())
     again = pathlib.Path(archive).with_suffix(".again.pt2")
     torch.export.save(program, str(again))  # what torch reads it can write
     again.unlink()
-    print(json.dumps({"difference": worst, "largest": largest,
-                      "decomposed": len(program.run_decompositions({}).graph.nodes)}))
+    program.run_decompositions({})
+    return {"difference": worst}
 
 
 def work_compare(actual, expected):
@@ -344,28 +340,53 @@ def work_compare(actual, expected):
 
     left, right = (list(safetensors.torch.load_file(path).items()) for path in (actual, expected))
     if len(left) != len(right):
-        print(json.dumps({"error": f"{len(left)} outputs, expected {len(right)}"}))
-        return
+        return {"error": f"{len(left)} outputs, expected {len(right)}"}
     left = [value for key, value in sorted(left, key=lambda item: item[0])]
     worst = 0.0
     for key, value in right:
         worst = max(worst, min(difference(torch, candidate, value) for candidate in left))
-    print(json.dumps({"difference": worst}))
+    return {"difference": worst}
+
+
+def serve():
+    """Requests as lines of JSON, answers behind a mark: torch is imported once."""
+    workers = {"prepare": work_prepare, "check": work_check, "compare": work_compare}
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        try:
+            answer = workers[name](*arguments)
+        except Exception as error:  # the driver reports it and goes on
+            answer = {"error": f"{type(error).__name__}: {str(error)[-1500:]}"}
+        print("\nANSWER " + json.dumps(answer), flush=True)
 
 
 # The driver
 
 
-def run(command, quiet=True):
-    environment = {**os.environ, "TORCH_LOGS": "", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+class Worker:
+    def __init__(self, python):
+        self.process = subprocess.Popen([python, "-W", "ignore", __file__, "--serve"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def __call__(self, *request):
+        self.process.stdin.write(json.dumps([str(part) for part in request]) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("ANSWER "):
+                return json.loads(line[len("ANSWER "):])
+        raise RuntimeError(f"the worker ended within {request[0]}")
+
+
+def run(command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command[:4]))}: {done.stderr[-1500:]}")
     return done.stdout
 
 
-def worker(python, *arguments):
-    return json.loads(run([python, __file__, "--work", *arguments]).strip().splitlines()[-1])
+def torch_version(python):
+    text = run([python, "-c", "import torch; print(torch.__version__)"])
+    return tuple(map(int, text.split(".")[:2]))
 
 
 class Driver:
@@ -373,9 +394,8 @@ class Driver:
         self.bin = pathlib.Path(options.bin)
         self.names = options.names or NAMES
         self.variants = options.variant or VARIANTS
-        self.pythons = sorted(((tuple(map(int, run(
-            [python, "-c", "import torch; print('.'.join(torch.__version__.split('.')[:2]))"]).split("."))), python)
-            for python in options.python))
+        self.workers = sorted(((torch_version(python), Worker(python)) for python in options.python),
+                              key=lambda item: item[0])
         self.tolerance = options.tolerance
         self.failed = 0
         self.checked = 0
@@ -387,11 +407,14 @@ class Driver:
             problem = f"differs by {result['difference']:.2e}"
         if problem:
             self.failed += 1
-        print(f"{'FAILED' if problem else 'ok    '} {what}: {problem or format(result['difference'], '.1e')}", flush=True)
+        text = problem or f"{result['difference']:.1e}"
+        print(f"{'FAILED' if problem else 'ok    '} {what}: {text}", flush=True)
 
-    def case(self, folder, name, variant, python, scratch):
+    def case(self, folder, name, variant, worker, scratch):
         source, golden = GOLDEN / folder / f"{name}.pt2", GOLDEN / folder / f"{name}.safetensors"
-        counts = worker(python, "prepare", source, golden, variant, scratch)
+        counts = worker("prepare", source, golden, variant, scratch)
+        if "error" in counts:
+            raise RuntimeError(counts["error"])
         output = scratch / "out.pt2"
         written = json.loads(run([self.bin / "edit_pt2", source, scratch / "edits.json",
                                   scratch / "tensors.safetensors", output]))
@@ -400,20 +423,16 @@ class Driver:
         return counts, output, golden
 
     def check(self, what, counts, output, golden, scratch, version):
-        for reader, python in self.pythons:
+        what += f" ({counts['weights']} weights, {counts['activations']} inputs, {counts['dropped']} norms)"
+        for reader, worker in self.workers:
             if reader >= version:
-                label = f"{what} ({counts['weights']} weights, {counts['activations']} inputs, {counts['dropped']} norms) "
-                try:
-                    self.report(label + "torch " + ".".join(map(str, reader)),
-                                worker(python, "check", output, golden, scratch / "expected.safetensors"))
-                except RuntimeError as error:
-                    self.report(label, {"error": str(error)})
+                self.report(f"{what} torch {reader[0]}.{reader[1]}",
+                            worker("check", output, golden, scratch / "expected.safetensors"))
         actual = scratch / "actual.safetensors"
         inputs = scratch / "inputs.safetensors"
         self.first_call(golden, inputs)
         run([self.bin / "lathe", "run", output, "--inputs", inputs, "-o", actual, "--quiet"])
-        self.report(what + " lathe run", worker(self.pythons[-1][1], "compare", actual,
-                                                scratch / "expected.safetensors"))
+        self.report(what + " lathe run", self.workers[-1][1]("compare", actual, scratch / "expected.safetensors"))
 
     def first_call(self, golden, inputs):
         """The inputs of the golden file's first call under their own names, by bytes."""
@@ -431,7 +450,7 @@ class Driver:
         inputs.write_bytes(len(text).to_bytes(8, "little") + text + body)
 
     def main(self):
-        for version, python in self.pythons:
+        for version, worker in self.workers:
             folder = FOLDERS.get(".".join(map(str, version)))
             if folder is None:
                 continue
@@ -444,7 +463,7 @@ class Driver:
                     what = f"{folder}/{name} {variant}"
                     with tempfile.TemporaryDirectory() as scratch:
                         try:
-                            case = self.case(folder, name, variant, python, pathlib.Path(scratch))
+                            case = self.case(folder, name, variant, worker, pathlib.Path(scratch))
                             self.check(what, *case, pathlib.Path(scratch), version)
                         except (RuntimeError, AssertionError) as error:
                             self.report(what, {"error": str(error)})
@@ -453,9 +472,8 @@ class Driver:
 
 
 def main():
-    if sys.argv[1:2] == ["--work"]:
-        workers = {"prepare": work_prepare, "check": work_check, "compare": work_compare}
-        return workers[sys.argv[2]](*sys.argv[3:])
+    if sys.argv[1:] == ["--serve"]:
+        return serve()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default=ROOT / "build/release/bin", help="folder of lathe and edit_pt2")
     parser.add_argument("--python", action="append", required=True)

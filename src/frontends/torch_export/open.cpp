@@ -9,6 +9,7 @@
 #include "frontends/torch_export/program_sites.h"
 #include "ir/scalar_types.h"
 #include "ir/verify.h"
+#include "ops/operators.h"
 
 namespace lathe::frontends {
 namespace {
@@ -36,6 +37,7 @@ std::vector<ProgramInput> tensor_inputs(const torch_export::Program& program) {
 }  // namespace
 
 OpenedModel open_torch_export(const std::filesystem::path& path, const OpenOptions& options) {
+  ops::register_operators();  // what the program may call is looked up by name
   torch_export::Archive archive = torch_export::read_archive(path);
   torch_export::inline_graphs(archive.program);
   const torch_export::Mutations mutations = torch_export::find_mutations(archive.program);
