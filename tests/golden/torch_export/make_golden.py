@@ -17,14 +17,15 @@ import safetensors.torch
 import torch
 from torch.utils import _pytree as pytree
 
-from nets import attention, cnn, features, huggingface, recurrent
+from nets import attention, cnn, features, huggingface, quantized, recurrent
 
 VERSION = ".".join(torch.__version__.split(".")[:2])
-NETS = {**cnn.CASES, **attention.CASES, **recurrent.CASES, **features.CASES, **huggingface.CASES}
+NETS = {**cnn.CASES, **attention.CASES, **recurrent.CASES, **features.CASES, **huggingface.CASES,
+        **quantized.CASES}
 # Of other torch versions than 2.11, which LibTorch is, a choice.
 ELSEWHERE = """resnet resnet_dynamic vgg_strict unet wavenet inception swin vit masked_attention gpt_dynamic moe lstm gru
 lstm_state structures named_tuple counter counter_decomposed shared unused in_place constants number lengths nonzero
-no_grad dtypes hooked bert""".split()
+no_grad dtypes hooked bert pt2e pt2e_dynamic""".split()
 DEFLATE_ABOVE = 12_000
 
 
