@@ -43,6 +43,9 @@ Json to_json(const QuantizePlan& plan) {
                        {"bytes_out", row.bytes_out}});
   }
   return {{"architecture", plan.architecture},
+          {"source_algo", plan.source_algo},
+          {"kept_weights", plan.kept_weights},
+          {"decoded_weights", plan.decoded_weights},
           {"config", plan.config},
           {"quant_algo", plan.quant_algo},
           {"kv_cache_algo", plan.kv_cache_algo},

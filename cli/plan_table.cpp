@@ -17,7 +17,8 @@ namespace {
 
 /// Where an action's lines stand in the table.
 size_t action_rank(std::string_view action) {
-  constexpr std::array<std::string_view, 4> kOrder = {"quantize", "copy", "tie", "drop"};
+  constexpr std::array<std::string_view, 6> kOrder = {"quantize", "keep", "copy",
+                                                      "merge",    "tie",  "drop"};
   return static_cast<size_t>(std::find(kOrder.begin(), kOrder.end(), action) - kOrder.begin());
 }
 
@@ -155,6 +156,13 @@ std::vector<GroupLine> fold_groups(const std::vector<std::vector<std::string>>& 
   return lines;
 }
 
+std::string source_text(const QuantizePlan& plan) {
+  if (plan.source_algo.empty()) return "";
+  return fmt::format(
+      "the source is quantized ({}): {} weights are kept as they are, {} dequantized\n",
+      plan.source_algo, plan.kept_weights, plan.decoded_weights);
+}
+
 std::string plan_text(const QuantizePlan& plan) {
   std::string text = fmt::format(
       "{}: {} ({}{}), {}\n\n",
@@ -162,6 +170,7 @@ std::string plan_text(const QuantizePlan& plan) {
       plan.quant_algo.empty() ? "none" : plan.quant_algo,
       plan.kv_cache_algo.empty() ? "" : ", KV cache " + plan.kv_cache_algo, calibration_text(plan));
   text += tensor_table(plan);
+  if (!plan.source_algo.empty()) text += "\n" + source_text(plan);
   text += groups_text(plan);
   return text + "\n" + sizes_text(plan);
 }

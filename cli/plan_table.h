@@ -10,7 +10,7 @@ namespace lathe::cli {
 
 /// Tensors of one kind: the same in every layer but for its number.
 struct PlanLine {
-  std::string action;  // "quantize", "copy", "drop", "tie"
+  std::string action;  // see QuantizePlan::Row
   std::string name;    // "model.layers.[0-29].mlp.up_proj.weight"
   std::string format;
   std::string shape;
@@ -30,6 +30,9 @@ struct GroupLine {
   int64_t count = 0;
 };
 std::vector<GroupLine> fold_groups(const std::vector<std::vector<std::string>>& groups);
+
+/// What becomes of a quantized source's weights, in a line; "" for other sources.
+std::string source_text(const QuantizePlan& plan);
 
 /// The plan for a person: what happens to each kind of tensor, groups, sizes. No problems or
 /// warnings.

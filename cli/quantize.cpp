@@ -7,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/job_options.h"
 #include "cli/json_output.h"
+#include "cli/plan_table.h"
 #include "cli/report_html.h"
 #include "cli/text_file.h"
 #include "cli/value_text.h"
@@ -25,6 +26,7 @@ std::string summary_text(const QuantizeReport& report) {
       written.copied_tensors, written.dropped_tensors,
       bytes_text(static_cast<double>(report.plan.bytes_read)),
       bytes_text(static_cast<double>(written.bytes)), written.bits_per_weight);
+  text += source_text(report.plan);
   if (report.resumed_units > 0) {
     text += fmt::format("{} finished before and kept\n",
                         report.resumed_units == 1

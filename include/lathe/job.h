@@ -25,6 +25,7 @@ struct QuantizeJob {
   std::string dialect = "modelopt";
   int64_t max_shard_bytes = 5'000'000'000;
   bool fuse_scales = true;
+  bool all_experts = false;  // calibration takes each token through every expert of a block
   std::string device = "cpu";
   bool resume = false;
   bool force = false;
@@ -37,16 +38,19 @@ struct QuantizeJob {
 struct QuantizePlan {
   struct Row {
     std::string name;    // of the tensor in the source
-    std::string action;  // "quantize", "copy", "drop", "tie"
+    std::string action;  // "quantize", "keep", "copy", "merge", "drop", "tie"
     std::string format;  // "fp8 per-tensor", "BF16"; of dropped ones: the reason
     std::vector<int64_t> shape;
     int64_t bytes_in = 0;
     int64_t bytes_out = 0;
   };
   std::string architecture;
-  std::string config;         // name of the preset or recipe
-  std::string quant_algo;     // "FP8", "NVFP4", ...
-  std::string kv_cache_algo;  // "" for none
+  std::string source_algo;      // of a quantized source: "FP8", "gptq 4 bits"; "" for others
+  int64_t kept_weights = 0;     // of a quantized source: those whose codes and scales stay
+  int64_t decoded_weights = 0;  // and those that are dequantized
+  std::string config;           // name of the preset or recipe
+  std::string quant_algo;       // "FP8", "NVFP4", ...
+  std::string kv_cache_algo;    // "" for none
   bool needs_calibration = false;
   std::vector<Row> tensors;
   std::vector<std::vector<std::string>> groups;  // modules that share scales
@@ -58,6 +62,8 @@ struct QuantizePlan {
   int64_t memory_bytes = 0;    // estimated peak of anonymous memory
   double bits_per_weight = 0;  // of the quantized weights, scales counted
   int64_t calibration_tokens = 0;
+  /// An estimate, by rates measured on two cores; 0 if it cannot be made.
+  double seconds = 0;
 };
 
 /// All problems at once, no work, nothing written. Throws only if the model or the recipe cannot be
@@ -76,6 +82,12 @@ struct QuantizeReport {
     double relative_error = 0;  // ||W - Q(W)|| / ||W||
   };
   std::vector<Layer> layers;
+  /// How many tokens of the calibration data the router of a block sent to each of its experts.
+  struct Experts {
+    std::string path;  // "model.layers.3.mlp.experts"
+    std::vector<int64_t> tokens;
+  };
+  std::vector<Experts> experts;
   std::optional<Evaluation>
       evaluation;  // of the quantized model, from memory, before it was written
 };

@@ -15,6 +15,9 @@ namespace lathe {
 struct OpenOptions {
   /// kF32 or kBF16: the model computes in it. Without it: as the checkpoint says (GGUF: bfloat16).
   std::optional<DType> dtype;
+  /// A quantized checkpoint is opened as what its weights stand for, without the quantizers of its
+  /// inputs and caches: it can be quantized anew.
+  bool dequantize = false;
 };
 
 struct InputInfo {
@@ -27,7 +30,7 @@ struct ModuleInfo {
   std::string type;  // "Linear", "QuantLinear", "LlamaDecoderLayer", ...
 };
 
-/// A trained model: a Hugging Face directory, quantized ones (the modelopt dialect) included, a
+/// A trained model: a Hugging Face directory, quantized ones included, a
 /// .gguf file, or a .pt2 file of torch.export. A handle: copies are the same model. Opening reads
 /// headers only; weights are mapped and read when they are used.
 class Model {

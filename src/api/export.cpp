@@ -17,7 +17,7 @@ exporting::QuantizationScheme scheme_of(Model::Impl& model) {
   if (!model.quantization) model.quantization.emplace();
   if (model.folded)
     throw_user("{}: its weights were folded; export before fold_weight()", model.path);
-  if (model.source_quantization) {
+  if (model.source_quantization && !model.dequantized) {
     throw_user("{}: it was opened from a quantized checkpoint, which is exported already",
                model.path);
   }

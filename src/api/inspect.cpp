@@ -28,28 +28,32 @@ void add_gguf_rows(const std::string& path, Inspection& result) {
   }
 }
 
+/// A tensor of a quantized weight: its codes, or what belongs to them and is no weight.
+struct PackedTensor {
+  std::string format;
+  int64_t parameters = 0;
+};
+
 void add_safetensors_rows(const std::string& path, const frontends::OpenedModel& opened,
                           Inspection& result) {
-  std::unordered_map<std::string, std::string> formats;  // of packed weights
-  std::unordered_map<std::string, bool> auxiliary;       // scales: not weights
+  std::unordered_map<std::string, PackedTensor> packed;
   if (opened.quantization) {
     for (const frontends::QuantizedLinear& linear : opened.quantization->linears) {
-      formats[linear.path + ".weight"] = formats::format_name(linear.weight_format);
-      for (const std::string& name : linear.tensors)
-        auxiliary[name] = name != linear.path + ".weight";
+      for (const std::string& name : linear.tensors) packed.try_emplace(name);
+      PackedTensor& codes = packed[linear.tensors.front()];
+      codes.format = formats::format_name(linear.weight_format);
+      const ir::ParameterPtr weight = opened.model.root->find_parameter(linear.path + ".weight");
+      if (weight) codes.parameters += weight->numel();
     }
   }
   const io::SafetensorsCheckpoint checkpoint = io::SafetensorsCheckpoint::open(path);
   for (const io::TensorEntry& tensor : checkpoint.tensors()) {
-    const auto format = formats.find(tensor.name);
-    const bool packed = format != formats.end();
+    const auto found = packed.find(tensor.name);
+    const bool plain = found == packed.end();
     result.tensors.push_back({tensor.name, std::string(dtype_name(tensor.dtype)), tensor.shape,
-                              static_cast<int64_t>(tensor.bytes), packed ? format->second : ""});
-    const auto extra = auxiliary.find(tensor.name);
-    if (extra != auxiliary.end() && extra->second) continue;
-    const ir::ParameterPtr parameter =
-        packed ? opened.model.root->find_parameter(tensor.name) : nullptr;
-    result.parameters += parameter ? parameter->numel() : numel_of(tensor.shape);
+                              static_cast<int64_t>(tensor.bytes),
+                              plain ? "" : found->second.format});
+    result.parameters += plain ? numel_of(tensor.shape) : found->second.parameters;
   }
 }
 

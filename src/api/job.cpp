@@ -99,6 +99,12 @@ class JobRunner {
   void write_unit(const exporting::ExportUnit& unit) {
     if (job_.layer_errors) measure_errors(unit);
     writer_.write(unit);
+    if (!prepared_.evaluation) forget_scales(unit);
+  }
+
+  /// Scales of small blocks are a thirtieth of the weights: too much for all layers of a model.
+  void forget_scales(const exporting::ExportUnit& unit) {
+    for (const QuantizedLayer* layer : writer_.layers_of(unit)) layer->weight->reset();
   }
 
   void measure_errors(const exporting::ExportUnit& unit) {

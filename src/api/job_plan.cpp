@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <unordered_set>
+#include <utility>
 
 #include "api/export_report.h"
 #include "api/prepare.h"
 #include "api/scheme.h"
+#include "api/source_scales.h"
 #include "api/token_batches.h"
 #include "base/error.h"
 #include "ir/scalar_types.h"
@@ -45,6 +48,7 @@ class JobPlanner {
     summary().config = config.name();
     summary().architecture = prepared_.model.architecture();
     summary().warnings = impl().quantization->warnings;
+    keep_source();
     plan_calibration();
     plan_evaluation();
     plan_checkpoint();
@@ -57,7 +61,7 @@ class JobPlanner {
  private:
   static Model open(const QuantizeJob& job) {
     check_numbers(job);
-    return Model::open(job.model);
+    return Model::open(job.model, {.dtype = {}, .dequantize = true});
   }
 
   Model::Impl& impl() { return prepared_.model.impl(); }
@@ -69,6 +73,14 @@ class JobPlanner {
     problems().push_back(job_.device == "cuda"
                              ? "--device cuda: this build of Lathe has no CUDA kernels; use cpu"
                              : "--device must be cpu or cuda, found " + job_.device);
+  }
+
+  void keep_source() {
+    if (!impl().source_quantization) return;
+    const SourceWeights weights = keep_source_scales(impl());
+    summary().source_algo = impl().source_quantization->quant_algo;
+    summary().kept_weights = weights.kept;
+    summary().decoded_weights = weights.decoded;
   }
 
   /// A program of torch.export is no checkpoint: it has no config.json to write.
@@ -195,15 +207,17 @@ class JobPlanner {
       bytes_out[layers.contains(owner) && !tensor.name.ends_with(".bias") ? owner : tensor.name] +=
           static_cast<int64_t>(tensor.bytes);
     }
+    std::unordered_set<std::string> made;
     for (const ir::SourceTensor& source : impl().model.tensors) {
       QuantizePlan::Row row{.name = source.name, .shape = source.parameter->shape()};
       row.bytes_in = source.parameter->bytes();
       summary().bytes_read += row.bytes_in;
       const auto layer = layers.find(source.path);
       if (layer != layers.end()) {
-        row.action = "quantize";
-        row.format =
-            impl().quantization->conversion.find(layer->second->scheme.path)->weight->describe();
+        const auto* weight =
+            impl().quantization->conversion.find(layer->second->scheme.path)->weight;
+        row.action = weight->keeps_scales() ? "keep" : "quantize";
+        row.format = weight->describe();
       } else if (source.path.empty()) {
         row.action = "drop";
         row.format = source.dropped;
@@ -211,8 +225,11 @@ class JobPlanner {
         row.action = bytes_out.contains(source.path) ? "copy" : "tie";
         row.format = dtype_name(ir::to_dtype(source.parameter->dtype()));
       }
-      if (!source.path.empty() && bytes_out.contains(source.path))
-        row.bytes_out = bytes_out.at(source.path);
+      if (const auto written = bytes_out.find(source.path); written != bytes_out.end()) {
+        // What several tensors become is counted once.
+        if (!made.insert(source.path).second) row.action = "merge";
+        row.bytes_out = std::exchange(written->second, 0);
+      }
       summary().tensors.push_back(std::move(row));
     }
   }

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "api/model_impl.h"
+#include "api/source_scales.h"
 #include "api/tensor_bridge.h"
 #include "base/error.h"
 #include "base/output_file.h"
@@ -78,7 +79,10 @@ Model Model::open(const std::string& path, const OpenOptions& options) {
   impl->source_quantization = std::move(opened.quantization);
   impl->program_inputs = std::move(opened.program_inputs);
   if (impl->vocabulary) api::add_tokenizer_files(impl->model, *impl->vocabulary);
-  if (impl->source_quantization && impl->model.has_graph()) {
+  impl->dequantized = impl->source_quantization && options.dequantize;
+  if (impl->dequantized) {
+    api::fold_pre_quant_scales(*impl);
+  } else if (impl->source_quantization && impl->model.has_graph()) {
     impl->quantization = api::restore_quantizers(impl->model, *impl->source_quantization);
   }
   return Model(std::move(impl));

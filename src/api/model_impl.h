@@ -26,6 +26,7 @@ struct Model::Impl {
   std::string path;
   ir::Model model;
   std::optional<frontends::QuantizedSource> source_quantization;
+  bool dequantized = false;  // opened so: the weights are values, nothing else is quantized
   std::optional<frontends::GgufVocabulary> vocabulary;
   std::vector<std::vector<std::string>> name_groups;  // of a model without a graph
   std::vector<frontends::ProgramInput> program_inputs;  // of a torch.export program

@@ -40,10 +40,13 @@ bool is_known_algorithm(std::string_view algorithm) {
 }
 
 void refuse_quantized(const Model::Impl& model) {
-  if (!model.quantization && !model.source_quantization) return;
-  throw_user(
-      "{}: the model is quantized already ({})", model.path,
-      model.quantization ? model.quantization->config_name : model.source_quantization->quant_algo);
+  if (model.quantization) {
+    throw_user("{}: the model is quantized already ({})", model.path,
+               model.quantization->config_name);
+  }
+  if (!model.source_quantization || model.dequantized) return;
+  throw_user("{}: the model is quantized already ({}); open it with OpenOptions::dequantize",
+             model.path, model.source_quantization->quant_algo);
 }
 
 void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,

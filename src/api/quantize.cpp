@@ -9,6 +9,7 @@
 
 #include "api/folded_weights.h"
 #include "api/prepare.h"
+#include "api/source_scales.h"
 #include "api/tensor_bridge.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -114,6 +115,7 @@ void quantize(Model& model, const QuantizeConfig& config, const ForwardLoop& for
   std::vector<std::string> problems;
   api::prepare(model.impl(), config, options, problems);
   api::refuse_problems(problems);
+  api::keep_source_scales(model.impl());
   for (const std::string& warning : model.impl().quantization->warnings)
     spdlog::warn("{}", warning);
   calibrate(model, config.algorithm(), forward_loop);

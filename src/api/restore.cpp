@@ -58,9 +58,10 @@ Quantization restore_quantizers(ir::Model& model, const frontends::QuantizedSour
   result.conversion = convert(*model.root, quantization::QuantizerResolver(none), {}, problems);
   check_internal(problems.empty(), "disabled quantizers have problems");
   for (const frontends::QuantizedLinear& linear : source.linears) {
+    if (!linear.input_format && !linear.pre_quant_scale) continue;
     const quantization::QuantizedLayer* layer = result.conversion.find(linear.path);
-    check_internal(layer != nullptr && layer->input != nullptr,
-                   "{} is quantized on disk and no Linear", linear.path);
+    if (layer == nullptr || layer->input == nullptr)
+      throw_user("{}: {} is quantized and is no Linear of the model", model.source, linear.path);
     if (linear.input_format) restore_input(*layer->input, linear);
     if (linear.pre_quant_scale) layer->input->set_pre_quant_scale(linear.pre_quant_scale->tensor());
   }

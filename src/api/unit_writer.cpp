@@ -51,6 +51,16 @@ std::vector<size_t> UnitWriter::groups_of(const exporting::ExportUnit& unit) con
   return groups;
 }
 
+std::vector<const quantization::QuantizedLayer*> UnitWriter::layers_of(
+    const exporting::ExportUnit& unit) const {
+  std::vector<const quantization::QuantizedLayer*> layers;
+  for (const std::string& name : unit.tensors) {
+    if (const auto layer = layer_of_.find(name); layer != layer_of_.end())
+      layers.push_back(&model_.quantization->conversion.layers[layer->second]);
+  }
+  return layers;
+}
+
 std::vector<size_t> UnitWriter::attentions_of(const exporting::ExportUnit& unit) const {
   std::vector<size_t> attentions;
   for (const std::string& name : unit.tensors) {

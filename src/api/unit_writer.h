@@ -21,6 +21,9 @@ class UnitWriter {
 
   /// Groups (indices into the conversion's) that have a member in the unit.
   std::vector<size_t> groups_of(const exporting::ExportUnit& unit) const;
+  /// Layers whose weights are quantized in the unit.
+  std::vector<const quantization::QuantizedLayer*> layers_of(
+      const exporting::ExportUnit& unit) const;
   std::vector<size_t> attentions_of(const exporting::ExportUnit& unit) const;
 
  private:

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "formats/format.h"
+#include "formats/scale.h"
 #include "ir/parameter.h"
 
 namespace lathe::frontends {
@@ -22,8 +23,12 @@ struct QuantizedLinear {
   std::optional<float> input_scale;
   /// [K]: inputs are multiplied by it before they are quantized. Null if there is none.
   ir::ParameterPtr pre_quant_scale;
-  /// The source's tensors: "<path>.weight", "<path>.weight_scale", ...
+  /// The source's tensors, that of the codes first: "<path>.weight", "<path>.weight_scale", ...
   std::vector<std::string> tensors;
+  /// Reads the scales with which the same codes can be written again in weight_format. Null if the
+  /// codes mean something else: zero points, columns in another order.
+  std::function<formats::Scales()> scales;
+  float global_scale = 1.0f;  // above the scales of NVFP4's blocks
 };
 
 /// Scales of a quantized KV cache.
@@ -35,9 +40,9 @@ struct QuantizedCache {
 
 /// What a quantized checkpoint says about itself.
 struct QuantizedSource {
-  std::string method;                        // "modelopt"
+  std::string method;                        // "modelopt", "fp8", "gptq", "awq", "mxfp4"
   std::string producer;                      // "modelopt 0.47.0"; "" if it does not say
-  std::string quant_algo;                    // of the whole checkpoint
+  std::string quant_algo;                    // of the whole checkpoint: "NVFP4", "gptq 4 bits"
   std::string kv_cache_quant_algo;           // "FP8", "NVFP4" or "" for none
   std::vector<std::string> exclude_modules;  // patterns, as written
   std::vector<QuantizedLinear> linears;      // by path

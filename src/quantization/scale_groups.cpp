@@ -36,7 +36,7 @@ std::vector<float> largest_amax(const Members& members) {
 void finish_together(const Members& members) {
   const std::vector<float> amax = largest_amax(members);
   for (TensorQuantizer* member : members) {
-    if (!member->has_amax()) member->set_amax(amax);
+    if (!member->has_amax() && !member->keeps_scales()) member->set_amax(amax);
     member->finish(amax);
   }
 }

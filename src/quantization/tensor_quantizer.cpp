@@ -74,7 +74,7 @@ at::Tensor TensorQuantizer::forward(const at::Tensor& input) {
 }
 
 void TensorQuantizer::observe(const at::Tensor& x) {
-  if (!format_->needs_amax()) return;
+  if (!format_->needs_amax() || keeps_scales()) return;
   const at::Tensor dense = x.contiguous();
   std::vector<float> seen = amax_of(dense, format_->amax_block(), name_);
   if (has_amax()) {
@@ -101,10 +101,12 @@ void TensorQuantizer::merge_amax(const std::vector<float>& other) {
 void TensorQuantizer::reset() {
   if (format_ && format_->constant_amax) return;
   amax_.clear();
+  scales_ = {};
   has_scales_ = false;
 }
 
 void TensorQuantizer::finish(const std::vector<float>& group_amax) {
+  if (keeps_scales()) return set_scales(kept_());
   if (group_amax.empty()) return;
   scales_ = scales_for(group_amax);
   has_scales_ = true;
@@ -113,6 +115,11 @@ void TensorQuantizer::finish(const std::vector<float>& group_amax) {
 void TensorQuantizer::set_scales(formats::Scales scales) {
   scales_ = std::move(scales);
   has_scales_ = true;
+}
+
+void TensorQuantizer::keep_scales(std::function<formats::Scales()> read) {
+  reset();
+  kept_ = std::move(read);
 }
 
 void TensorQuantizer::restore(const QuantizerFormat& format,
@@ -140,7 +147,8 @@ at::Tensor TensorQuantizer::quantize(const at::Tensor& x) const {
   const formats::Scales scales =
       own_scales ? scales_for(amax_of(dense, format_->amax_block(), name_)) : formats::Scales();
   const formats::Scales& used = own_scales ? scales : scales_;
-  if (format_->dynamic) {
+  // Block scales that are known (of a quantized source) are used as they are.
+  if (format_->dynamic && used.codes.empty()) {
     kernels::fake_quantize_dynamic(format_->format, from, used.global_scale, to);
   } else {
     kernels::fake_quantize(format_->format, from, used.view(), to);

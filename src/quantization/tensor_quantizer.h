@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -66,6 +67,14 @@ class TensorQuantizer : public ir::ModuleState {
   /// Scales that are not made from amax here; they hold until amax changes.
   void set_scales(formats::Scales scales);
 
+  /// Scales that a quantized source has already: calibration leaves them alone, and finish() reads
+  /// them.
+  void keep_scales(std::function<formats::Scales()> read);
+  bool keeps_scales() const { return kept_ != nullptr; }
+  /// Whether a calibration must look at the tensor: it is enabled, and its scales come from an
+  /// amax.
+  bool needs_data() const { return enabled_ && format_->needs_amax() && !keeps_scales(); }
+
   /// What a checkpoint says: the quantizer is on, with this format and these scales (none: made at
   /// each call).
   void restore(const QuantizerFormat& format, std::optional<formats::Scales> scales);
@@ -86,6 +95,7 @@ class TensorQuantizer : public ir::ModuleState {
   std::vector<float> amax_;
   formats::Scales scales_;
   bool has_scales_ = false;
+  std::function<formats::Scales()> kept_;
   at::Tensor pre_quant_scale_;
 };
 

@@ -8,7 +8,7 @@
 #include "frontends/huggingface/architectures.h"
 #include "frontends/huggingface/auxiliary_files.h"
 #include "frontends/huggingface/config.h"
-#include "frontends/huggingface/modelopt.h"
+#include "frontends/huggingface/source_quantization.h"
 #include "frontends/huggingface/weights.h"
 #include "frontends/mapped_tensor.h"
 #include "frontends/tensor_store.h"

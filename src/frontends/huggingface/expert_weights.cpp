@@ -1,13 +1,9 @@
 #include "frontends/huggingface/expert_weights.h"
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 
 #include "base/error.h"
-#include "formats/format.h"
 #include "frontends/huggingface/weights.h"
-#include "ir/scalar_types.h"
-#include "kernels/kernels.h"
 
 namespace lathe::frontends {
 namespace {
@@ -21,12 +17,6 @@ void check_shape(const StoredTensor& tensor, const Shape& shape) {
              shape_text(shape));
 }
 
-void check_dtype(const StoredTensor& tensor, bool fits, const char* expected) {
-  if (fits) return;
-  throw_data("{}: {} has dtype {}, expected {}", tensor.file, tensor.name,
-             c10::toString(tensor.dtype), expected);
-}
-
 /// Cuts the fused tensors of one layer.
 class Splitter {
  public:
@@ -38,8 +28,6 @@ class Splitter {
     if (experts_.interleaved) {
       split_transposed("gate_up_proj", 2 * experts_.size, hidden_);
       split_transposed("down_proj", hidden_, experts_.size);
-      unpack("gate_up_proj", 2 * experts_.size, hidden_);
-      unpack("down_proj", hidden_, experts_.size);
     } else {
       split_gate_and_up();
       split_down();
@@ -114,51 +102,6 @@ class Splitter {
       }
       store_.split(fused->name, std::move(parts));
     }
-  }
-
-  /// NAME_blocks and NAME_scales: MXFP4 (OCP microscaling, blocks of 32), two codes a byte.
-  void unpack(const std::string& name, int64_t out, int64_t in) {
-    const StoredTensor* blocks = store_.find(fused_name(name + "_blocks"));
-    if (blocks == nullptr) return;
-    const StoredTensor* scales = store_.find(fused_name(name + "_scales"));
-    if (scales == nullptr) {
-      throw_data("{}: {} is packed, but {}_scales is missing", blocks->file, blocks->name,
-                 fused_name(name));
-    }
-    constexpr int64_t kBlock = 32;
-    if (in % kBlock != 0) throw_data("{}: {} has rows of {}", blocks->file, blocks->name, in);
-    const int64_t count = in / kBlock;
-    check_shape(*blocks, {experts_.num_experts, out, count, kBlock / 2});
-    check_shape(*scales, {experts_.num_experts, out, count});
-    check_dtype(*blocks, blocks->dtype == at::kByte, "uint8");
-    check_dtype(*scales, scales->dtype == at::kByte, "uint8");
-    std::vector<StoredTensor> parts;
-    for (int64_t e = 0; e < experts_.num_experts; ++e) {
-      const auto read = [codes = blocks->read, exponents = scales->read, e, out,
-                         in](at::ScalarType dtype) {
-        return decode(codes(at::kByte).select(0, e), exponents(at::kByte).select(0, e), out, in,
-                      dtype);
-      };
-      parts.push_back(
-          {own_name(e, name + ".weight"), at::kBFloat16, {out, in}, blocks->file, read, {}});
-    }
-    const std::string scale_name = scales->name;
-    store_.split(blocks->name, std::move(parts));
-    store_.drop(scale_name, "decoded into the weights of the experts");
-  }
-
-  static at::Tensor decode(const at::Tensor& codes, const at::Tensor& exponents, int64_t rows,
-                           int64_t cols, at::ScalarType dtype) {
-    const at::Tensor value = at::empty({rows, cols}, dtype);
-    const formats::ScalesView scales{
-        .kind = formats::ScaleKind::kE8M0,
-        .codes = {exponents.const_data_ptr<uint8_t>(), static_cast<size_t>(exponents.numel())},
-        .global_scale = 1.0f};
-    kernels::decode(formats::kMxfp4,
-                    {static_cast<const std::byte*>(codes.const_data_ptr()), codes.nbytes()},
-                    formats::Packing::kNibbles, scales,
-                    {value.mutable_data_ptr(), ir::to_dtype(dtype), rows, cols});
-    return value;
   }
 
   const std::string& path_;

@@ -10,8 +10,8 @@ namespace lathe::frontends {
 /// Brings the tensors of one layer's experts, at `path` ("model.layers.0.mlp.experts"), to the
 /// layout of one Linear an expert ("PATH.3.gate_proj.weight"), if they are fused:
 ///   gate_up_proj [E, 2 N, K] and down_proj [E, K, N], rows of gate first;
-///   of gpt-oss: gate_up_proj [E, K, 2 N] and down_proj [E, N, K] with _bias, or MXFP4 _blocks [E,
-///   rows, K / 32, 16] with _scales [E, rows, K / 32].
+///   of gpt-oss: gate_up_proj [E, K, 2 N] and down_proj [E, N, K] with _bias (packed ones were
+///   split before: see mxfp4_experts.h).
 /// DataError that names the tensor if its shape does not fit the config.
 void split_fused_experts(const std::string& path, const ExpertsConfig& experts, int64_t hidden_size,
                          TensorStore& store);

@@ -77,9 +77,6 @@ std::optional<QuantizationConfig> read_own_file(const fs::path& path) {
 std::optional<QuantizationConfig> read_section(const ConfigReader& config) {
   const auto section = config.find_object("quantization_config");
   if (!section) return std::nullopt;
-  const std::string method = section->text_or("quant_method", "modelopt");
-  if (method == "mxfp4") return std::nullopt;  // gpt-oss: its builder decodes the experts
-  if (method != "modelopt") section->unsupported("quant_method", "supported: modelopt, mxfp4");
   return QuantizationConfig{
       .source_name = config.source_name(),
       .producer = producer_text(*section),
@@ -208,8 +205,8 @@ void check_cache_algo(const QuantizationConfig& config, const std::vector<Quanti
 
 }  // namespace
 
-std::optional<QuantizedSource> read_quantization(const fs::path& folder, const ConfigReader& config,
-                                                 TensorStore& store, at::ScalarType dtype) {
+std::optional<QuantizedSource> read_modelopt(const fs::path& folder, const ConfigReader& config,
+                                             TensorStore& store, at::ScalarType dtype) {
   const std::optional<QuantizationConfig> merged =
       merge(read_own_file(folder / "hf_quant_config.json"), read_section(config));
   if (!merged) return std::nullopt;

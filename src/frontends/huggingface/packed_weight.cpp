@@ -16,39 +16,8 @@ namespace {
 
 using formats::ScaleKind;
 
-/// Everything that is needed to decode a weight; the tensors are read when that happens.
-struct PackedWeight {
-  formats::Format format;
-  formats::Packing packing;
-  int64_t rows;
-  int64_t cols;
-  ir::ParameterPtr codes;
-  ir::ParameterPtr scales;  // float32 or one-byte codes
-  float global_scale;
-};
-
 std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
   return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
-}
-
-at::Tensor decode(const PackedWeight& weight, at::ScalarType dtype) {
-  const at::Tensor& codes = weight.codes->tensor();
-  const at::Tensor scales = weight.format.scale == ScaleKind::kFloat32
-                                ? weight.scales->tensor().to(at::kFloat)
-                                : weight.scales->tensor();
-  formats::ScalesView view{.kind = weight.format.scale, .global_scale = weight.global_scale};
-  const auto count = static_cast<size_t>(scales.numel());
-  if (weight.format.scale == ScaleKind::kFloat32) {
-    view.values = {scales.const_data_ptr<float>(), count};
-  } else {
-    view.codes = {static_cast<const uint8_t*>(scales.const_data_ptr()), count};
-  }
-  const at::Tensor value = at::empty({weight.rows, weight.cols}, dtype);
-  kernels::decode(weight.format, bytes_of(codes), weight.packing, view,
-                  {value.mutable_data_ptr(), ir::to_dtype(dtype), weight.rows, weight.cols});
-  weight.codes->release();
-  weight.scales->release();
-  return value;
 }
 
 /// Gathers the tensors of one Linear and what is wrong with them.
@@ -75,17 +44,17 @@ class LinearReader {
     if (weight_ != nullptr && scale_ != nullptr && check_weight()) check_scale(group_size, linear);
     if (weight_ != nullptr) linear.pre_quant_scale = pre_quant_scale();
     linear.tensors = tensors_;
+    linear.global_scale = global_scale_;
     return problems_.size() == before ? std::optional(linear) : std::nullopt;
   }
 
-  PackedWeight packed(const formats::Format& format) const {
-    return {format,
-            algo_.packing,
-            rows_,
-            cols_,
-            make_parameter(*weight_, weight_->dtype),
-            make_parameter(*scale_, scale_->dtype),
-            global_scale_};
+  PackedMatrix packed(const formats::Format& format) const {
+    return {.format = format,
+            .packing = algo_.packing,
+            .rows = rows_,
+            .cols = cols_,
+            .codes = [weight = *weight_] { return weight.read(weight.dtype); },
+            .scales = scales(format.scale)};
   }
 
   int64_t rows() const { return rows_; }
@@ -93,6 +62,20 @@ class LinearReader {
   const std::string& file() const { return weight_->file; }
 
  private:
+  std::function<formats::Scales()> scales(ScaleKind kind) const {
+    if (kind == ScaleKind::kFloat32) {
+      return [scale = *scale_] { return read_float_scales(scale); };
+    }
+    return [scale = *scale_, kind, global = global_scale_] {
+      const at::Tensor stored = scale.read(scale.dtype);
+      const auto* codes = static_cast<const uint8_t*>(stored.const_data_ptr());
+      return formats::Scales{.kind = kind,
+                             .values = {},
+                             .codes = {codes, codes + stored.numel()},
+                             .global_scale = global};
+    };
+  }
+
   std::string name_of(const char* suffix) const { return ir::join_path(path_, suffix); }
 
   void fail(const StoredTensor& tensor, const std::string& what) {
@@ -210,6 +193,27 @@ class LinearReader {
 
 }  // namespace
 
+at::Tensor decode(const PackedMatrix& matrix, at::ScalarType dtype) {
+  const at::Tensor codes = matrix.codes();
+  const formats::Scales scales = matrix.scales();
+  at::Tensor value = at::empty({matrix.rows, matrix.cols}, dtype);
+  kernels::decode(matrix.format, bytes_of(codes), matrix.packing, scales.view(),
+                  {value.mutable_data_ptr(), ir::to_dtype(dtype), matrix.rows, matrix.cols});
+  return value;
+}
+
+formats::Scales read_float_scales(const StoredTensor& tensor) {
+  const at::Tensor dense = tensor.read(at::kFloat).contiguous();
+  const float* values = dense.const_data_ptr<float>();
+  formats::Scales scales{.kind = ScaleKind::kFloat32, .values = {values, values + dense.numel()}};
+  for (float& scale : scales.values) {
+    if (scale == 0.0f) scale = 1.0f;
+    if (std::isfinite(scale) && scale > 0) continue;
+    throw_data("{}: {} holds {}, expected finite numbers above 0", tensor.file, tensor.name, scale);
+  }
+  return scales;
+}
+
 std::optional<float> read_scalar(const StoredTensor& tensor, std::vector<std::string>& problems) {
   const bool is_scalar = tensor.shape.empty() || tensor.shape == std::vector<int64_t>{1};
   if (!is_scalar || !is_plain_float(tensor.dtype)) {
@@ -232,7 +236,9 @@ std::optional<QuantizedLinear> decode_linear(const std::string& path, const Quan
   LinearReader reader(path, algo, store, problems);
   std::optional<QuantizedLinear> linear = reader.read(group_size);
   if (!linear) return linear;
-  const auto read = [packed = reader.packed(linear->weight_format)](at::ScalarType wanted) {
+  PackedMatrix packed = reader.packed(linear->weight_format);
+  linear->scales = packed.scales;
+  const auto read = [packed = std::move(packed)](at::ScalarType wanted) {
     return decode(packed, wanted);
   };
   store.replace(linear->tensors, {ir::join_path(path, "weight"),

@@ -11,7 +11,7 @@ namespace {
 /// amax of a weight that was not calibrated yet. DataError that names the tensor if it holds NaN.
 void calibrate_weight(const QuantizedLayer& layer) {
   TensorQuantizer& quantizer = *layer.weight;
-  if (!quantizer.enabled() || !quantizer.format().needs_amax()) return;
+  if (!quantizer.needs_data()) return;
   const bool was_loaded = layer.parameter()->is_loaded();
   with_context(layer.path + ".weight", [&] { quantizer.observe(layer.parameter()->tensor()); });
   if (!was_loaded) layer.parameter()->release();
@@ -44,7 +44,7 @@ void MaxCalibration::for_each_activation_quantizer(
 bool MaxCalibration::needs_activations() const {
   bool needed = false;
   for_each_activation_quantizer(
-      [&](TensorQuantizer& quantizer) { needed |= quantizer.format().needs_amax(); });
+      [&](TensorQuantizer& quantizer) { needed |= quantizer.needs_data(); });
   return needed;
 }
 
