@@ -66,6 +66,10 @@ void add_calibration_options(CLI::App& command, QuantizeJob& job) {
       ->capture_default_str()
       ->type_name("L")
       ->group(group);
+  command
+      .add_flag("--calib-all-experts", job.all_experts,
+                "Calibrate every expert with every token, not with those that are routed to it")
+      ->group(group);
   command.add_option("--device", job.device, "cpu or cuda")
       ->check(one_of({"cpu", "cuda"}))
       ->capture_default_str()

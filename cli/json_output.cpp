@@ -78,11 +78,15 @@ Json to_json(const QuantizeReport& report) {
     layers.push_back(
         {{"path", layer.path}, {"format", layer.format}, {"relative_error", layer.relative_error}});
   }
+  Json experts = Json::array();
+  for (const auto& block : report.experts)
+    experts.push_back({{"path", block.path}, {"tokens", block.tokens}});
   Json document = {{"written", to_json(report.written)},
                    {"seconds", report.seconds},
                    {"peak_memory_bytes", report.peak_memory_bytes},
                    {"resumed_units", report.resumed_units},
                    {"layers", std::move(layers)},
+                   {"experts", std::move(experts)},
                    {"plan", to_json(report.plan)}};
   if (report.evaluation) document["evaluation"] = to_json(*report.evaluation);
   return document;

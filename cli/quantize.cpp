@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/evaluation_text.h"
+#include "cli/expert_table.h"
 #include "cli/interrupt.h"
 #include "cli/job_options.h"
 #include "cli/json_output.h"
@@ -34,7 +35,7 @@ std::string summary_text(const QuantizeReport& report) {
                             : fmt::format("{} blocks of layers were", report.resumed_units));
   }
   if (report.evaluation) text += evaluation_text(*report.evaluation);
-  return text;
+  return text + expert_text(report.experts);
 }
 
 void quantize(const JobOptions& options) {

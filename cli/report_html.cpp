@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/expert_table.h"
 #include "cli/folded_name.h"
 #include "cli/html_chart.h"
 #include "cli/html_text.h"
@@ -193,6 +194,7 @@ std::string report_html(const QuantizeJob& job, const QuantizeReport& report) {
   body += size_bars(static_cast<double>(report.plan.bytes_read), after);
   body += error_chart(report.layers);
   body += worst_layers(report.layers);
+  body += expert_html(report.experts);
   body += plan_parts(report.plan);
   return html_page(fmt::format("{}: {}", job.model, report.plan.quant_algo), body);
 }

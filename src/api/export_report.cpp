@@ -39,7 +39,7 @@ ExportReport export_report(const exporting::CheckpointPlan& plan, const std::str
   const exporting::Books& books = plan.books();
   return {
       .folder = folder,
-      .quantized_tensors = books.total(Fate::kQuantized).tensors,
+      .quantized_tensors = static_cast<int64_t>(plan.layers().size()),
       .copied_tensors = books.total(Fate::kCopied).tensors,
       .dropped_tensors = books.total(Fate::kDropped).tensors + books.total(Fate::kMerged).tensors,
       .bytes = static_cast<int64_t>(plan.layout().total_bytes),

@@ -5,9 +5,11 @@
 #include <ATen/ops/sub.h>
 
 #include <chrono>
+#include <iterator>
 #include <unordered_set>
 
 #include "api/evaluation_stream.h"
+#include "api/expert_calibration.h"
 #include "api/export_report.h"
 #include "api/folded_weights.h"
 #include "api/job_plan.h"
@@ -178,11 +180,22 @@ class JobRunner {
     calibration.begin();
     const int64_t tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
     const auto per_batch = tokens / static_cast<int64_t>(stream.batch_count());
-    if (run) stream.run_stage(stage, [&] { progress.advance(per_batch); });
+    if (run) run_stage(stream, stage, [&] { progress.advance(per_batch); });
     // A finished unit is calibrated again only where later stages or an evaluation read it.
     calibration.finish(scale_options());
     writer_.fit_scales(groups);
     for (const exporting::ExportUnit* unit : unfinished) write_unit(*unit);
+  }
+
+  void run_stage(api::ModelStream& stream, size_t stage, const std::function<void()>& after_batch) {
+    Model::Impl& model = prepared_.model.impl();
+    const std::vector<std::string>& modules = stream.stages()[stage].modules;
+    std::optional<api::AllExperts> all;
+    if (job_.all_experts) all.emplace(model.root(), modules);
+    stream.run_stage(stage, after_batch);
+    auto table = api::expert_table(model.root(), modules, model.expert_counts);
+    if (!all) api::warn_unseen_experts(table);
+    std::move(table.begin(), table.end(), std::back_inserter(report_.experts));
   }
 
   /// What no stage calls: tensors that the graph does not use.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <unordered_set>
-#include <utility>
 
 #include "api/export_report.h"
 #include "api/prepare.h"
@@ -143,8 +142,8 @@ class JobPlanner {
 
   /// What must be equal for an interrupted run to be continued.
   std::string fingerprint() {
-    std::string text =
-        fmt::format("{}|{}|{}", summary().config, job_.fuse_scales, prepared_.model.path());
+    std::string text = fmt::format("{}|{}|{}{}", summary().config, job_.fuse_scales,
+                                   prepared_.model.path(), job_.all_experts ? "|all experts" : "");
     if (!job_.recipe.empty()) text += "|" + enabled_quantizers();
     if (prepared_.calibration) {
       uint64_t hash = 14695981039346656037ull;
@@ -207,7 +206,7 @@ class JobPlanner {
       bytes_out[layers.contains(owner) && !tensor.name.ends_with(".bias") ? owner : tensor.name] +=
           static_cast<int64_t>(tensor.bytes);
     }
-    std::unordered_set<std::string> made;
+    const std::unordered_set<std::string> parts = source_scale_names();
     for (const ir::SourceTensor& source : impl().model.tensors) {
       QuantizePlan::Row row{.name = source.name, .shape = source.parameter->shape()};
       row.bytes_in = source.parameter->bytes();
@@ -226,12 +225,23 @@ class JobPlanner {
         row.format = dtype_name(ir::to_dtype(source.parameter->dtype()));
       }
       if (const auto written = bytes_out.find(source.path); written != bytes_out.end()) {
-        // What several tensors become is counted once.
-        if (!made.insert(source.path).second) row.action = "merge";
-        row.bytes_out = std::exchange(written->second, 0);
+        if (parts.contains(source.name)) {
+          row.action = "merge";
+        } else {
+          row.bytes_out = written->second;
+        }
       }
       summary().tensors.push_back(std::move(row));
     }
+  }
+
+  /// Tensors of a quantized source that belong to the codes of a weight.
+  std::unordered_set<std::string> source_scale_names() {
+    std::unordered_set<std::string> names;
+    if (!impl().source_quantization) return names;
+    for (const frontends::QuantizedLinear& linear : impl().source_quantization->linears)
+      names.insert(linear.tensors.begin() + 1, linear.tensors.end());
+    return names;
   }
 
   /// LibTorch, the activations of the batches, and the largest block's working set if it is run.

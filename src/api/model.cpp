@@ -53,6 +53,12 @@ void Model::Impl::require_graph(std::string_view purpose) const {
              architecture_in(model.config));
 }
 
+ops::LeafTable Model::Impl::leaves_that_count(ops::ExpertCounts& counts) {
+  ops::LeafTable table = quantization::leaf_table();
+  counts.watch(table);
+  return table;
+}
+
 bool Model::Impl::has_tokenizer() const { return find_file(model, "tokenizer.json") != nullptr; }
 
 const tokenizer::Tokenizer& Model::Impl::require_tokenizer() const {

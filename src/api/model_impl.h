@@ -6,6 +6,7 @@
 
 #include "frontends/open.h"
 #include "lathe/model.h"
+#include "ops/expert_counts.h"
 #include "ops/interpreter.h"
 #include "quantization/conversion.h"
 #include "quantization/scale_groups.h"
@@ -28,11 +29,12 @@ struct Model::Impl {
   std::optional<frontends::QuantizedSource> source_quantization;
   bool dequantized = false;  // opened so: the weights are values, nothing else is quantized
   std::optional<frontends::GgufVocabulary> vocabulary;
-  std::vector<std::vector<std::string>> name_groups;  // of a model without a graph
+  std::vector<std::vector<std::string>> name_groups;    // of a model without a graph
   std::vector<frontends::ProgramInput> program_inputs;  // of a torch.export program
   std::optional<Quantization> quantization;
   bool folded = false;  // weights were replaced by fold_weight
-  ops::Interpreter interpreter{quantization::leaf_table()};
+  ops::ExpertCounts expert_counts;
+  ops::Interpreter interpreter{leaves_that_count(expert_counts)};
   mutable std::optional<tokenizer::Tokenizer> tokenizer;  // read when it is first asked for
 
   ir::Module& root() { return *model.root; }
@@ -42,6 +44,10 @@ struct Model::Impl {
   /// UserError if there is none.
   const tokenizer::Tokenizer& require_tokenizer() const;
   bool has_tokenizer() const;
+
+ private:
+  /// The leaf table, its routers watched.
+  static ops::LeafTable leaves_that_count(ops::ExpertCounts& counts);
 };
 
 namespace api {

@@ -171,6 +171,8 @@ void load_amax(Model& model, const NamedTensors& amax_by_name) {
   for (const auto& group : quantization.conversion.groups) {
     finish_group(quantization.conversion, group, quantization.options);
   }
+  for (const auto& experts : quantization.conversion.expert_inputs)
+    finish_inputs(quantization.conversion, experts);
   for (const auto& attention : quantization.conversion.attentions) finish_attention(attention);
 }
 

@@ -15,4 +15,12 @@ namespace lathe::quantization {
 std::vector<std::vector<size_t>> expert_input_groups(const ir::Module& root,
                                                      const std::vector<QuantizedLayer>& layers);
 
+/// Whether the node calls an expert: a module on rows that lathe::expert_rows gives.
+bool calls_expert(const ir::Node& node);
+
+/// The graph of a block of experts in which every expert sees every token, and the rows that the
+/// router sends to it are taken from what it makes of them: the outputs stay what they are. Null if
+/// the graph calls no experts.
+ir::GraphPtr graph_of_all_experts(const ir::Graph& graph);
+
 }  // namespace lathe::quantization

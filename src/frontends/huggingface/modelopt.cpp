@@ -18,6 +18,14 @@ namespace fs = std::filesystem;
 constexpr const char* kScaleSuffix = ".weight_scale";
 constexpr const char* kCacheReason = "scale of the KV cache, part of the quantization";
 
+constexpr const char* kMixed = "MIXED_PRECISION";
+
+/// How one layer of a mixed checkpoint is quantized.
+struct LayerAlgo {
+  std::string quant_algo;
+  std::optional<int64_t> group_size;
+};
+
 /// What the two JSON files say, brought together.
 struct QuantizationConfig {
   std::string source_name;  // of the file that names the algorithm
@@ -26,7 +34,19 @@ struct QuantizationConfig {
   std::string kv_cache_quant_algo;
   std::optional<int64_t> group_size;
   std::vector<std::string> exclude_modules;
+  std::unordered_map<std::string, LayerAlgo> layers;  // of MIXED_PRECISION
 };
+
+std::unordered_map<std::string, LayerAlgo> quantized_layers(const ConfigReader& section) {
+  std::unordered_map<std::string, LayerAlgo> layers;
+  const auto object = section.find_object("quantized_layers");
+  if (!object) return layers;
+  for (const auto& item : object->json().items()) {
+    const auto layer = object->find_object(item.key());
+    if (layer) layers[item.key()] = {layer->text("quant_algo"), layer->find_size("group_size")};
+  }
+  return layers;
+}
 
 std::string producer_text(const ConfigReader& reader) {
   const auto producer = reader.find_object("producer");
@@ -70,7 +90,8 @@ std::optional<QuantizationConfig> read_own_file(const fs::path& path) {
       .kv_cache_quant_algo = section->text_or("kv_cache_quant_algo", ""),
       .group_size = section->find_size("group_size"),
       .exclude_modules =
-          section->find_texts("exclude_modules").value_or(std::vector<std::string>())};
+          section->find_texts("exclude_modules").value_or(std::vector<std::string>()),
+      .layers = quantized_layers(*section)};
 }
 
 /// quantization_config of config.json.
@@ -83,7 +104,8 @@ std::optional<QuantizationConfig> read_section(const ConfigReader& config) {
       .quant_algo = section->text_or("quant_algo", ""),
       .kv_cache_quant_algo = cache_algo(*section),
       .group_size = group_size_of(*section),
-      .exclude_modules = section->find_texts("ignore").value_or(std::vector<std::string>())};
+      .exclude_modules = section->find_texts("ignore").value_or(std::vector<std::string>()),
+      .layers = quantized_layers(*section)};
 }
 
 /// hf_quant_config.json wins; what it leaves out is taken from config.json.
@@ -95,6 +117,7 @@ std::optional<QuantizationConfig> merge(std::optional<QuantizationConfig> file,
                file->quant_algo, section->source_name, section->quant_algo);
   }
   if (!file->group_size) file->group_size = section->group_size;
+  if (file->layers.empty()) file->layers = section->layers;
   return file;
 }
 
@@ -178,13 +201,37 @@ void throw_problems(const QuantizationConfig& config, const std::vector<std::str
              config.quant_algo, problem_list(problems));
 }
 
-const QuantAlgo& algo_of(const QuantizationConfig& config) {
-  const QuantAlgo* algo = find_quant_algo(config.quant_algo);
+const QuantAlgo& algo_called(const std::string& name, const QuantizationConfig& config) {
+  const QuantAlgo* algo = find_quant_algo(name);
   if (algo == nullptr) {
-    throw_user("{}: \"quant_algo\" is \"{}\", which is not supported (supported: {})",
-               config.source_name, config.quant_algo, supported_quant_algos());
+    throw_user("{}: \"quant_algo\" is \"{}\", which is not supported (supported: {}, {})",
+               config.source_name, name, supported_quant_algos(), kMixed);
   }
   return *algo;
+}
+
+/// Decodes the linears one by one, each as the config says of it.
+void decode_linears(const QuantizationConfig& config, TensorStore& store, at::ScalarType dtype,
+                    QuantizedSource& source, std::vector<std::string>& problems) {
+  const bool mixed = config.quant_algo == kMixed;
+  const LayerAlgo all{config.quant_algo, config.group_size};
+  if (!mixed) algo_called(all.quant_algo, config);
+  for (const std::string& path : modules_with_scales(store)) {
+    if (is_excluded(config, path)) {
+      problems.push_back(fmt::format("{} is in exclude_modules, but has a weight_scale", path));
+      continue;
+    }
+    const auto found = config.layers.find(path);
+    if (mixed && found == config.layers.end()) {
+      problems.push_back(
+          fmt::format("{} has a weight_scale, but is not in quantized_layers", path));
+      continue;
+    }
+    const LayerAlgo& layer = mixed ? found->second : all;
+    auto linear = decode_linear(path, algo_called(layer.quant_algo, config), layer.group_size,
+                                dtype, store, problems);
+    if (linear) source.linears.push_back(std::move(*linear));
+  }
 }
 
 void check_cache_algo(const QuantizationConfig& config, const std::vector<QuantizedCache>& caches,
@@ -210,7 +257,6 @@ std::optional<QuantizedSource> read_modelopt(const fs::path& folder, const Confi
   const std::optional<QuantizationConfig> merged =
       merge(read_own_file(folder / "hf_quant_config.json"), read_section(config));
   if (!merged) return std::nullopt;
-  const QuantAlgo& algo = algo_of(*merged);
   QuantizedSource source{.method = "modelopt",
                          .producer = merged->producer,
                          .quant_algo = merged->quant_algo,
@@ -219,14 +265,7 @@ std::optional<QuantizedSource> read_modelopt(const fs::path& folder, const Confi
   std::vector<std::string> problems;
   source.caches = CacheReader(store, problems).read();
   check_cache_algo(*merged, source.caches, problems);
-  for (const std::string& path : modules_with_scales(store)) {
-    if (is_excluded(*merged, path)) {
-      problems.push_back(fmt::format("{} is in exclude_modules, but has a weight_scale", path));
-      continue;
-    }
-    auto linear = decode_linear(path, algo, merged->group_size, dtype, store, problems);
-    if (linear) source.linears.push_back(std::move(*linear));
-  }
+  decode_linears(*merged, store, dtype, source, problems);
   if (problems.empty()) find_strays(store, problems);
   throw_problems(*merged, problems);
   return source;

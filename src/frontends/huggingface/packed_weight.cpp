@@ -32,7 +32,9 @@ class LinearReader {
     weight_ = required("weight");
     scale_ = required("weight_scale");
     const StoredTensor* scale_2 = expected("weight_scale_2", algo_.has_weight_scale_2);
-    const StoredTensor* input_scale = expected("input_scale", algo_.has_input_scale);
+    const StoredTensor* input_scale = algo_.may_have_input_scale
+                                          ? find("input_scale")
+                                          : expected("input_scale", algo_.has_input_scale);
     QuantizedLinear linear{.path = path_,
                            .quant_algo = std::string(algo_.name),
                            .weight_format = algo_.weight,
@@ -44,7 +46,7 @@ class LinearReader {
     if (weight_ != nullptr && scale_ != nullptr && check_weight()) check_scale(group_size, linear);
     if (weight_ != nullptr) linear.pre_quant_scale = pre_quant_scale();
     linear.tensors = tensors_;
-    linear.global_scale = global_scale_;
+    if (algo_.weight.scale == ScaleKind::kE4M3TwoLevel) linear.global_scale = global_scale_;
     return problems_.size() == before ? std::optional(linear) : std::nullopt;
   }
 
@@ -126,6 +128,7 @@ class LinearReader {
       read_scalar(*scale_, problems_);
       return;
     }
+    if (algo_.scale_shape == WeightScaleShape::kGrid) return check_grid();
     std::vector<int64_t> shape = {rows_};
     if (algo_.scale_shape == WeightScaleShape::kBlocks) {
       const int64_t group = group_size ? *group_size : derived_group_size();
@@ -141,6 +144,19 @@ class LinearReader {
                                 shape_text(scale_->shape), shape_text(shape),
                                 shape_text({rows_, cols_}), linear.weight_format.block.cols));
     }
+  }
+
+  void check_grid() {
+    const formats::GridShape grid = formats::grid_shape(algo_.weight.block, rows_, cols_);
+    const std::vector<int64_t>& shape = scale_->shape;
+    const bool fits = shape == std::vector<int64_t>{grid.rows, grid.cols} ||
+                      shape == std::vector<int64_t>{grid.rows, 1, grid.cols, 1} ||
+                      (shape.empty() && grid.size() == 1);
+    if (fits) return;
+    fail(*scale_,
+         fmt::format("is {}, expected {} for a weight of {} in blocks of {} x {}",
+                     shape_text(shape), shape_text({grid.rows, 1, grid.cols, 1}),
+                     shape_text({rows_, cols_}), algo_.weight.block.rows, algo_.weight.block.cols));
   }
 
   /// From the shapes, where the checkpoint does not say; the usual one if they do not fit.

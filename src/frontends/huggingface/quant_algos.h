@@ -16,6 +16,7 @@ enum class WeightScaleShape : uint8_t {
   kScalar,  // float, [] or [1]
   kRows,    // float, [N]
   kBlocks,  // [N, K / group_size]: float, or a dtype of one-byte codes
+  kGrid,    // float, [N / 128, 1, K / 128, 1], [N / 128, K / 128], or a scalar for a single block
 };
 
 /// One quant_algo of a modelopt checkpoint: which tensors a Linear has and what they mean.
@@ -30,6 +31,7 @@ struct QuantAlgo {
   /// How inputs are quantized, and whether there is a tensor input_scale for it.
   std::optional<formats::Format> input;
   bool has_input_scale = false;
+  bool may_have_input_scale = false;  // without one, inputs are scaled as they come
   bool may_have_pre_quant_scale = false;
 };
 

@@ -87,8 +87,8 @@ TEST(ConfigErrors, UnsupportedOptionsAreNamed) {
                                {"full_attention", "sliding_attention"}),
                   "\"layer_types\" is");
   expect_contains(config_error(ErrorKind::kUser, "llama_options", "quantization_config",
-                               {{"quant_method", "gptq"}, {"bits", 4}}),
-                  "\"quantization_config.quant_method\" is \"gptq\", which is not supported");
+                               {{"quant_method", "hqq"}, {"bits", 4}}),
+                  "\"quantization_config.quant_method\" is \"hqq\", which is not supported");
 }
 
 struct Refusal {

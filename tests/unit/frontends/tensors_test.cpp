@@ -103,7 +103,13 @@ TEST(Tensors, PackedExpertsMustFitTheConfig) {
   expect_contains(open_error(ErrorKind::kData, checkpoint), "down_proj_scales is missing");
   checkpoint = packed();
   checkpoint.reshape(experts + "gate_up_proj_blocks", {2, 64, 1, 8});
-  expect_contains(open_error(ErrorKind::kData, checkpoint), "expected [2, 64, 1, 16]");
+  expect_contains(open_error(ErrorKind::kData, checkpoint),
+                  "is [2, 64, 1, 8], expected [experts, rows, blocks, 16]");
+  checkpoint = packed();
+  checkpoint.reshape(experts + "gate_up_proj_blocks", {2, 32, 1, 16});
+  checkpoint.reshape(experts + "gate_up_proj_scales", {2, 32, 1});
+  expect_contains(open_error(ErrorKind::kData, checkpoint),
+                  "experts.0.gate_up_proj.weight is [32, 32], expected [64, 32]");
   checkpoint = packed();
   checkpoint.at(experts + "down_proj_scales").dtype = DType::kI8;
   expect_contains(open_error(ErrorKind::kData, checkpoint), "expected uint8");

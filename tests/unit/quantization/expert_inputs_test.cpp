@@ -2,6 +2,7 @@
 #include "quantization/expert_inputs.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
@@ -100,6 +101,27 @@ TEST(ExpertInputs, ExpertsWithoutTokensHaveTheScaleOfTheOthers) {
   }
   EXPECT_TRUE(unseen_quantizers(conversion).empty());
   EXPECT_FLOAT_EQ(conversion.find("experts.1.up")->input->amax().at(0), 3.0f);
+}
+
+TEST(ExpertInputs, AllExpertsSeeAllTokensAndTheOutputsStay) {
+  const ModulePtr model = mixture();
+  const Conversion conversion =
+      convert_all(*model, resolver_of({{"*input_quantizer", attributes_of("fp8")}}));
+  MaxCalibration calibration(conversion, everything(conversion.groups.size()), {});
+  const at::Tensor x = at::tensor({5.0, 1.0, 0.0, 2.0, 3.0, 1.0}, at::kFloat).view({2, 3});
+  ops::Interpreter interpreter(leaf_table());
+  calibration.begin();
+  const at::Tensor expected = run_model(interpreter, *model, {{"x", x}}).at("y");
+  calibration.begin();
+  model->graph = graph_of_all_experts(*model->graph);
+  ASSERT_NE(model->graph, nullptr);
+  EXPECT_TRUE(at::equal(run_model(interpreter, *model, {{"x", x}}).at("y"), expected));
+  for (const QuantizedLayer& layer : conversion.layers)
+    EXPECT_FLOAT_EQ(layer.input->amax().at(0), 5.0f) << layer.path;
+}
+
+TEST(ExpertInputs, GraphsWithoutExpertsAreLeftAlone) {
+  EXPECT_EQ(graph_of_all_experts(*expert(1.0)->graph), nullptr);
 }
 
 }  // namespace
