@@ -190,11 +190,13 @@ class JobRunner {
   void run_stage(api::ModelStream& stream, size_t stage, const std::function<void()>& after_batch) {
     Model::Impl& model = prepared_.model.impl();
     const std::vector<std::string>& modules = stream.stages()[stage].modules;
-    std::optional<api::AllExperts> all;
-    if (job_.all_experts) all.emplace(model.root(), modules);
-    stream.run_stage(stage, after_batch);
+    {
+      std::optional<api::AllExperts> all;
+      if (job_.all_experts) all.emplace(model.root(), modules);
+      stream.run_stage(stage, after_batch);
+    }
     auto table = api::expert_table(model.root(), modules, model.expert_counts);
-    if (!all) api::warn_unseen_experts(table);
+    if (!job_.all_experts) api::warn_unseen_experts(table);
     std::move(table.begin(), table.end(), std::back_inserter(report_.experts));
   }
 

@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "export/hf_checkpoint/algorithm_table.h"
+#include "export/hf_checkpoint/layer_storage.h"
 
 namespace lathe::api {
 namespace {

@@ -34,11 +34,11 @@ class Experts(ProgramTest):
         experts = finished.json()["experts"]
         self.assertEqual(len(experts), self.config["num_hidden_layers"])
         for block in experts:
-            self.assertEqual(len(block["tokens"]), self.config["num_experts"])
+            self.assertEqual(len(block["tokens"]), self.config["num_local_experts"])
             self.assertEqual(sum(block["tokens"]), TOKENS * self.config["num_experts_per_tok"])
 
     def test_unseen_experts_are_warned_of_and_have_scales(self):
-        safetensors_file.write(self.ids, {"input_ids": safetensors_file.ids([[5]])})
+        safetensors_file.write(self.ids, {"input_ids": safetensors_file.ids([[5, 5]])})
         finished, tensors = self.quantize("out")
         self.assertIn("experts saw no token", finished.stderr)
         for name, tensor in tensors.items():
