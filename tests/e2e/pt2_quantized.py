@@ -22,7 +22,7 @@ GOLDEN = ROOT / "tests/golden/torch_export"
 FOLDERS = {"2.6": "v2_6", "2.11": "v2_11", "2.15": "v2_15"}
 VARIANTS = ["int8", "int8_per_tensor", "uint8_outputs", "int4_groups", "fp8", "fp8_per_channel"]
 NAMES = """resnet resnet_dynamic resnet_decomposed unet vgg_strict vit vit_dynamic vit_decomposed swin encoder
-gpt_dynamic masked_attention bert mobilenet convnext wavenet inception shared lengths densenet hooked moe""".split()
+gpt_dynamic masked_attention mobilenet convnext wavenet inception shared lengths densenet hooked moe""".split()
 
 
 def variant_fits(variant, folder):

@@ -44,6 +44,9 @@ member pt2_program trained_norm $exported/v2_11/trained_norm.pt2 '*models/model.
 member pt2_program no_grad $exported/v2_11/no_grad.pt2 '*models/model.json'
 member pt2_program number $exported/v2_11/number.pt2 '*models/model.json'
 member pt2_program structures $exported/v2_11/structures.pt2 '*models/model.json'
+member pt2_edit trained_norm $exported/v2_11/trained_norm.pt2 '*models/model.json'
+member pt2_edit shared $exported/v2_6/shared.pt2 'serialized_exported_program.json'
+member pt2_edit structures $exported/v2_11/structures.pt2 '*models/model.json'
 state=$(mktemp)
 unzip -p $exported/v2_6/dtypes.pt2 serialized_state_dict.pt > "$state"
 member pickle state_dict "$state" '*/data.pkl'
