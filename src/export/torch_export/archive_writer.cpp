@@ -1,6 +1,5 @@
 #include "export/torch_export/archive_writer.h"
 
-#include <charconv>
 #include <map>
 #include <unordered_map>
 
@@ -99,11 +98,7 @@ class PayloadPlan {
     return known_.contains(path) && !kept_.contains(path);
   }
   /// Paths that the source has not.
-  std::vector<std::string> new_paths() const {
-    std::vector<std::string> paths;
-    for (const std::string& path : fresh_) paths.push_back(path);
-    return paths;
-  }
+  const std::vector<std::string>& new_paths() const { return fresh_; }
 
  private:
   OrderedJson write_at(std::string path, const StoredTensor& tensor) {
