@@ -89,6 +89,12 @@ void add_output_options(CLI::App& command, JobOptions& options) {
       ->type_name("D")
       ->group(group);
   command
+      .add_option("--target", job.target,
+                  "Who must load it: its rules are checked before work and after writing")
+      ->check(one_of({"vllm", "sglang", "trtllm", "transformers"}))
+      ->type_name("T")
+      ->group(group);
+  command
       .add_option("--max-shard-size", job.max_shard_bytes,
                   "Of one safetensors file: 5GB, 500MB, ...")
       ->transform(byte_size())

@@ -8,7 +8,8 @@
 namespace lathe {
 
 struct ExportOptions {
-  std::string dialect = "modelopt";
+  std::string dialect = "modelopt";  // or "compressed-tensors"
+  std::string target;  // "vllm", "sglang", "trtllm", "transformers"; "": no one's rules
   int64_t max_shard_bytes = 5'000'000'000;
   bool force = false;  // replace an existing folder
 };

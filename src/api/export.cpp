@@ -27,10 +27,11 @@ exporting::QuantizationScheme scheme_of(Model::Impl& model) {
   return scheme;
 }
 
-std::vector<size_t> all_groups(const Model::Impl& model) {
-  std::vector<size_t> groups(model.quantization->conversion.groups.size());
-  std::iota(groups.begin(), groups.end(), 0);
-  return groups;
+template <typename Items>
+std::vector<size_t> all_of(const Items& items) {
+  std::vector<size_t> indices(items.size());
+  std::iota(indices.begin(), indices.end(), 0);
+  return indices;
 }
 
 }  // namespace
@@ -41,13 +42,15 @@ ExportReport export_checkpoint(Model& model, const std::string& folder,
   const exporting::QuantizationScheme scheme = scheme_of(impl);
   const exporting::ExportOptions plan_options{
       .dialect = options.dialect,
+      .target = options.target,
       .max_shard_bytes = static_cast<size_t>(options.max_shard_bytes),
       .producer_version = version()};
   exporting::CheckpointExporter exporter(
       exporting::CheckpointPlan::make(impl.model, scheme, plan_options), folder,
       exporting::ExportMode::kFresh, options.force);
   api::UnitWriter writer(impl, exporter);
-  writer.fit_scales(all_groups(impl));
+  const quantization::Conversion& conversion = impl.quantization->conversion;
+  writer.fit_scales(all_of(conversion.groups), all_of(conversion.attentions));
   Progress progress("exporting", static_cast<int64_t>(exporter.plan().units().size()),
                     ProgressUnit::kItems);
   for (const exporting::ExportUnit& unit : exporter.plan().units()) {

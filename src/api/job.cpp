@@ -94,7 +94,7 @@ class JobRunner {
       if (calibrated_.insert(group).second) groups.push_back(group);
     }
     quantization::MaxCalibration(conversion(), groups, {}).finish(scale_options());
-    writer_.fit_scales(groups);
+    writer_.fit_scales(groups, {});
     write_unit(unit);
   }
 
@@ -183,7 +183,7 @@ class JobRunner {
     if (run) run_stage(stream, stage, [&] { progress.advance(per_batch); });
     // A finished unit is calibrated again only where later stages or an evaluation read it.
     calibration.finish(scale_options());
-    writer_.fit_scales(groups);
+    writer_.fit_scales(groups, attentions);
     for (const exporting::ExportUnit* unit : unfinished) write_unit(*unit);
   }
 

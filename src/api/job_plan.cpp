@@ -168,6 +168,7 @@ class JobPlanner {
     const exporting::QuantizationScheme scheme = make_scheme(impl(), problems());
     const exporting::ExportOptions options{
         .dialect = job_.dialect,
+        .target = job_.target,
         .max_shard_bytes = static_cast<size_t>(job_.max_shard_bytes),
         .producer_version = version(),
         .fingerprint = fingerprint()};

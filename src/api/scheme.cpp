@@ -10,7 +10,9 @@ using quantization::QuantizedAttention;
 using quantization::QuantizedLayer;
 
 exporting::LayerScheme layer_scheme(const QuantizedLayer& layer) {
-  exporting::LayerScheme scheme{.path = layer.path, .weight = layer.weight->format().format};
+  exporting::LayerScheme scheme{.path = layer.path,
+                                .weight = layer.weight->format().format,
+                                .exact_scales = layer.weight->keeps_scales()};
   if (layer.input != nullptr && layer.input->enabled()) {
     scheme.input = layer.input->format().format;
     scheme.input_dynamic = !layer.input->format().needs_amax();

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "export/hf_checkpoint/scale_storage.h"
+#include "quantization/kv_cache.h"
 
 namespace lathe::api {
 namespace {
@@ -19,6 +20,13 @@ void fit_layer(const quantization::QuantizedLayer& layer, const exporting::Layer
   formats::Scales scales = input->scales();
   exporting::fit_input_scale(storage, scales);
   input->set_scales(std::move(scales));
+}
+
+void fit_cache(quantization::TensorQuantizer& quantizer, DType dtype) {
+  if (!quantizer.has_amax()) return;
+  const float scale = quantization::kv_cache_scale(quantizer.amax().at(0));
+  quantizer.set_scales(quantization::kv_quantizer_scales(quantizer.format().format,
+                                                         exporting::stored_scale(scale, dtype)));
 }
 
 }  // namespace
@@ -70,13 +78,21 @@ std::vector<size_t> UnitWriter::attentions_of(const exporting::ExportUnit& unit)
   return attentions;
 }
 
-void UnitWriter::fit_scales(const std::vector<size_t>& groups) {
+void UnitWriter::fit_scales(const std::vector<size_t>& groups,
+                            const std::vector<size_t>& attentions) {
   const quantization::Conversion& conversion = model_.quantization->conversion;
   for (const size_t group : groups) {
     for (const size_t index : conversion.groups[group]) {
       const quantization::QuantizedLayer& layer = conversion.layers[index];
       if (layer.weight->enabled()) fit_layer(layer, exporter_.plan().layer(layer.path).storage);
     }
+  }
+  for (const size_t index : attentions) {
+    const quantization::QuantizedAttention& attention = conversion.attentions[index];
+    if (!attention.key->enabled()) continue;
+    const exporting::PlannedCache& cache = exporter_.plan().cache(attention.key_producer);
+    fit_cache(*attention.key, cache.key.dtype);
+    fit_cache(*attention.value, cache.value.dtype);
   }
 }
 
@@ -89,9 +105,11 @@ void UnitWriter::write(const exporting::ExportUnit& unit) {
       layer.parameter()->release();
     } else if (const auto attention = attention_of_.find(name); attention != attention_of_.end()) {
       const quantization::QuantizedAttention& quantized = conversion.attentions[attention->second];
-      exporter_.write_kv(
-          {quantized.key_producer, quantized.value_producer, quantized.key->format().format},
-          kv_values(quantized));
+      const exporting::PlannedCache& cache = exporter_.plan().cache(quantized.key_producer);
+      const exporting::KvValues values = kv_values(quantized);
+      exporter_.write_kv(cache.scheme,
+                         {exporting::stored_scale(values.key_scale, cache.key.dtype),
+                          exporting::stored_scale(values.value_scale, cache.value.dtype)});
     } else {
       write_plain(name);
     }

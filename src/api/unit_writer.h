@@ -12,9 +12,9 @@ class UnitWriter {
  public:
   UnitWriter(Model::Impl& model, exporting::CheckpointExporter& exporter);
 
-  /// Turns the scales of calibrated groups into those that the checkpoint can hold (see
-  /// export/hf_checkpoint/scale_storage.h): from then on they are final.
-  void fit_scales(const std::vector<size_t>& groups);
+  /// Turns the scales of calibrated groups and attentions into those that the checkpoint can hold
+  /// (see export/hf_checkpoint/scale_storage.h): from then on they are final.
+  void fit_scales(const std::vector<size_t>& groups, const std::vector<size_t>& attentions);
 
   /// Packs and writes everything in a unit. Its scales must be final.
   void write(const exporting::ExportUnit& unit);

@@ -25,10 +25,10 @@ class CompressedTensors final : public Dialect {
     return same_storage(format, formats::kFp8) ? "fp8" : "";
   }
 
-  PlannedCache plan_cache(const KvScheme& scheme, DType) const override {
+  PlannedCache plan_cache(const KvScheme& scheme, DType model_dtype) const override {
     return {.scheme = scheme,
-            .key = {scheme.path + ".k_scale", DType::kF32, {1}},
-            .value = {scheme.path + ".v_scale", DType::kF32, {1}}};
+            .key = {scheme.path + ".k_scale", model_dtype, {1}},
+            .value = {scheme.path + ".v_scale", model_dtype, {1}}};
   }
 
   QuantizationJson describe(const std::vector<PlannedLayer>& layers,

@@ -88,12 +88,10 @@ bool input_fits(const CompressedScheme& row, const LayerScheme& scheme) {
   });
 }
 
-/// The scales of a group are in the dtype in which engines multiply by them; those of whole
-/// channels, blocks and tensors are read as float32 everywhere.
-StoredPart weight_scale(const LayerScheme& scheme, const CompressedScheme& row, DType model_dtype) {
+StoredPart weight_scale(const LayerScheme& scheme, DType float_dtype) {
   const formats::BlockShape block = scheme.weight.block;
   const PartShape shape = block == formats::kPerTensor ? PartShape::kOne : PartShape::kGrid;
-  DType dtype = row.packing == Packing::kInt32Offset ? model_dtype : DType::kF32;
+  DType dtype = float_dtype;
   if (scheme.weight.scale == ScaleKind::kE4M3TwoLevel) dtype = DType::kF8E4M3;
   if (scheme.weight.scale == ScaleKind::kE8M0) dtype = DType::kU8;
   return {LayerPart::kWeightScale, "weight_scale", dtype, shape};
@@ -115,16 +113,19 @@ LayerStorage layer_storage(const LayerScheme& scheme, const CompressedScheme& ro
   const bool packed = row.packing != Packing::kBytes;
   storage.parts.push_back({LayerPart::kWeight, packed ? "weight_packed" : "weight",
                            row.weight_dtype, PartShape::kPacked});
-  storage.parts.push_back(weight_scale(scheme, row, model_dtype));
+  // Loaders round scales to the model's dtype; those of a source stay what they are.
+  const DType float_dtype = scheme.exact_scales ? DType::kF32 : model_dtype;
+  storage.parts.push_back(weight_scale(scheme, float_dtype));
   const bool two_level = scheme.weight.scale == ScaleKind::kE4M3TwoLevel;
   if (two_level) {
     storage.parts.push_back(
         {LayerPart::kGlobalScale, "weight_global_scale", DType::kF32, PartShape::kOne, true});
   }
   if (scheme.input && !scheme.input_dynamic) {
-    storage.parts.push_back({LayerPart::kInputScale,
-                             two_level ? "input_global_scale" : "input_scale", DType::kF32,
-                             PartShape::kOne, two_level});
+    storage.parts.push_back(two_level ? StoredPart{LayerPart::kInputScale, "input_global_scale",
+                                                   DType::kF32, PartShape::kOne, true}
+                                      : StoredPart{LayerPart::kInputScale, "input_scale",
+                                                   float_dtype, PartShape::kOne});
   }
   if (row.packing == Packing::kInt32Offset) {
     storage.parts.push_back(

@@ -11,6 +11,7 @@
 #include "export/hf_checkpoint/pack_weight.h"
 #include "export/hf_checkpoint/problem_list.h"
 #include "export/hf_checkpoint/scale_storage.h"
+#include "export/targets/written_checkpoint.h"
 #include "io/checkpoint_writer.h"
 #include "io/safetensors_reader.h"
 #include "ir/scalar_types.h"
@@ -261,6 +262,7 @@ void CheckpointExporter::finish() {
     state.writer.reset();
   }
   check_as_reader(state.plan, partial);
+  check_written(partial, state.plan.dialect().name(), state.plan.target());
   state.folder.publish(state.force);
   state.published = true;
 }

@@ -30,6 +30,14 @@ auto& at(Items& items, const std::unordered_map<std::string, size_t>& index, std
   return items[place->second];
 }
 
+std::vector<PlannedCache> plan_caches(const QuantizationScheme& scheme, const Dialect& dialect,
+                                      const ir::Model& model) {
+  std::vector<PlannedCache> caches;
+  for (const KvScheme& kv : scheme.kv)
+    caches.push_back(dialect.plan_cache(kv, ir::to_dtype(model.dtype)));
+  return caches;
+}
+
 std::string dialect_names() {
   std::string names;
   for (const Dialect* dialect : dialects()) {
@@ -95,9 +103,18 @@ std::vector<std::string> CheckpointPlan::problems(const ir::Model& model,
   if (options.max_shard_bytes == 0) {
     found.emplace_back("the maximum shard size must be at least 1 byte");
   }
+  const std::optional<Target> target = target_from_name(options.target);
+  if (!target) {
+    found.push_back(fmt::format("target \"{}\": vllm, sglang, trtllm and transformers are known",
+                                options.target));
+  }
   if (dialect != nullptr) {
-    plan_layers(model, scheme, *dialect, found);
+    const std::vector<PlannedLayer> layers = plan_layers(model, scheme, *dialect, found);
     check_kv(scheme, *dialect, found);
+    const auto refused =
+        target_problems(layers, plan_caches(scheme, *dialect, model), scheme.unquantized, *dialect,
+                        ir::to_dtype(model.dtype), target.value_or(Target::kAny));
+    found.insert(found.end(), refused.begin(), refused.end());
   }
   plan_auxiliary_files(model, found);
   return found;
@@ -111,8 +128,8 @@ CheckpointPlan CheckpointPlan::make(const ir::Model& model, const QuantizationSc
   plan.source_ = model.source;
   plan.dialect_ = find_dialect(options.dialect);
   plan.layers_ = plan_layers(model, scheme, *plan.dialect_, none);
-  for (const KvScheme& kv : scheme.kv)
-    plan.caches_.push_back(plan.dialect_->plan_cache(kv, ir::to_dtype(model.dtype)));
+  plan.caches_ = plan_caches(scheme, *plan.dialect_, model);
+  plan.target_ = *target_from_name(options.target);
   plan.files_ = plan_auxiliary_files(model, none);
   plan.plan_json(model, scheme, options);
   plan.plan_tensors(model, options);

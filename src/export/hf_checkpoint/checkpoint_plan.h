@@ -12,6 +12,7 @@
 #include "export/hf_checkpoint/planned_files.h"
 #include "export/hf_checkpoint/planned_layer.h"
 #include "export/hf_checkpoint/scheme.h"
+#include "export/targets/target.h"
 #include "io/checkpoint_layout.h"
 #include "ir/model.h"
 
@@ -47,6 +48,7 @@ class CheckpointPlan {
   const io::PlannedTensor& tensor(std::string_view name) const;
 
   const Dialect& dialect() const { return *dialect_; }
+  Target target() const { return target_; }
   /// What the dialect calls the quantization and that of the KV cache; "" for none.
   const std::string& algorithm() const { return json_.algorithm; }
   const std::string& kv_algorithm() const { return json_.kv_algorithm; }
@@ -72,6 +74,7 @@ class CheckpointPlan {
   void build_index();
 
   const Dialect* dialect_ = nullptr;
+  Target target_ = Target::kAny;
   std::vector<PlannedLayer> layers_;
   std::vector<PlannedCache> caches_;
   std::vector<ExportUnit> units_;

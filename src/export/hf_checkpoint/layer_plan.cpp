@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <optional>
 #include <set>
-#include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
+#include "export/hf_checkpoint/reasons.h"
 #include "ir/scalar_types.h"
 
 namespace lathe::exporting {
@@ -64,33 +64,6 @@ std::optional<std::string> tie_problem(const ir::Model& model, const std::string
   }
   return std::nullopt;
 }
-
-/// "PATH: WHY", or "PATH and 13 more: WHY" for layers that share a reason.
-class ProblemsByReason {
- public:
-  void add(const std::string& path, std::string reason) {
-    const auto [place, added] = index_.emplace(std::move(reason), reasons_.size());
-    if (added) reasons_.push_back({place->first, path, 0});
-    ++reasons_[place->second].count;
-  }
-
-  void append_to(std::vector<std::string>& problems) const {
-    for (const Reason& reason : reasons_) {
-      const std::string more =
-          reason.count > 1 ? fmt::format(" and {} more", reason.count - 1) : std::string();
-      problems.push_back(fmt::format("{}{}: {}", reason.first, more, reason.text));
-    }
-  }
-
- private:
-  struct Reason {
-    std::string text;
-    std::string first;
-    size_t count;
-  };
-  std::unordered_map<std::string, size_t> index_;
-  std::vector<Reason> reasons_;
-};
 
 /// The planned layer, or why there is none.
 std::optional<std::string> plan_layer(const ir::Model& model, const Dialect& dialect,

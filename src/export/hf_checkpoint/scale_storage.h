@@ -14,7 +14,7 @@ float stored_scale(float scale, DType dtype);
 
 /// The nearest float32 that reads back from a file that holds its reciprocal g, both by 1 / g and,
 /// times any E4M3 code, by code / g: engines do the one, compressed-tensors the other, and Lathe
-/// multiplies. At most a few ulps away.
+/// multiplies. It is a few ulps away; at most a relative 2e-4.
 float reciprocal_scale(float scale);
 
 /// Scales as a layer that is stored like this can hold them: fitted before anything is packed, so

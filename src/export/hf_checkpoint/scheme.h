@@ -19,6 +19,7 @@ struct LayerScheme {
   std::optional<formats::Format> input;  // of the input quantizer; none: weight-only
   bool input_dynamic = false;            // inputs scaled per token or per MX block: no input_scale
   bool pre_quant_scale = false;          // a scale [K] that no earlier module could take in
+  bool exact_scales = false;  // scales are those of a source: the file must hold them as float32
 };
 
 /// The scales of one attention's KV cache.
@@ -40,6 +41,7 @@ struct QuantizationScheme {
 
 struct ExportOptions {
   std::string dialect = "modelopt";
+  std::string target;  // who must be able to load it: see Target
   size_t max_shard_bytes = 5'000'000'000;
   std::string producer_version;
   /// What else must be equal for an interrupted export to be resumed: recipe, calibration data.

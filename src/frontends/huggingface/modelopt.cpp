@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "frontends/huggingface/cache_scales.h"
 #include "frontends/huggingface/packed_weight.h"
 #include "frontends/huggingface/quant_algos.h"
 #include "frontends/problem_list.h"
@@ -16,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kScaleSuffix = ".weight_scale";
-constexpr const char* kCacheReason = "scale of the KV cache, part of the quantization";
 
 constexpr const char* kMixed = "MIXED_PRECISION";
 
@@ -136,48 +136,6 @@ std::vector<std::string> modules_with_scales(const TensorStore& store) {
   return paths;
 }
 
-/// Takes the KV scales out of the store: "<attention>.k_proj.k_scale", or "<attention>.k_scale" of
-/// some writers.
-class CacheReader {
- public:
-  CacheReader(TensorStore& store, std::vector<std::string>& problems)
-      : store_(store), problems_(problems) {}
-
-  std::vector<QuantizedCache> read() {
-    std::vector<QuantizedCache> caches;
-    for (const StoredTensor* tensor : store_.tensors()) {
-      const bool is_key = tensor->name.ends_with(".k_scale");
-      if (!is_key && !tensor->name.ends_with(".v_scale")) continue;
-      const std::string name = tensor->name;
-      const std::optional<float> scale = read_scalar(*tensor, problems_);
-      QuantizedCache& cache = cache_at(caches, attention_path(name, is_key));
-      std::optional<float>& slot = is_key ? cache.k_scale : cache.v_scale;
-      if (slot) problems_.push_back(fmt::format("{} is there under two names", name));
-      slot = scale;
-      store_.drop(name, kCacheReason);
-    }
-    return caches;
-  }
-
- private:
-  static std::string attention_path(const std::string& name, bool is_key) {
-    std::string path = name.substr(0, name.rfind('.'));
-    const std::string projection = is_key ? ".k_proj" : ".v_proj";
-    if (path.ends_with(projection)) path.resize(path.size() - projection.size());
-    return path;
-  }
-
-  QuantizedCache& cache_at(std::vector<QuantizedCache>& caches, const std::string& path) {
-    const auto [found, added] = index_.emplace(path, caches.size());
-    if (added) caches.push_back({path, {}, {}});
-    return caches[found->second];
-  }
-
-  TensorStore& store_;
-  std::vector<std::string>& problems_;
-  std::unordered_map<std::string, size_t> index_;
-};
-
 /// Tensors that only quantization writes and nobody has taken.
 void find_strays(const TensorStore& store, std::vector<std::string>& problems) {
   constexpr std::array<std::string_view, 4> kSuffixes = {".weight_scale_2", ".input_scale",
@@ -263,7 +221,7 @@ std::optional<QuantizedSource> read_modelopt(const fs::path& folder, const Confi
                          .kv_cache_quant_algo = merged->kv_cache_quant_algo,
                          .exclude_modules = merged->exclude_modules};
   std::vector<std::string> problems;
-  source.caches = CacheReader(store, problems).read();
+  source.caches = read_cache_scales(store, problems);
   check_cache_algo(*merged, source.caches, problems);
   decode_linears(*merged, store, dtype, source, problems);
   if (problems.empty()) find_strays(store, problems);

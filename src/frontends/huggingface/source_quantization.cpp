@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "frontends/huggingface/awq.h"
+#include "frontends/huggingface/compressed_tensors.h"
 #include "frontends/huggingface/fp8_source.h"
 #include "frontends/huggingface/gptq.h"
 #include "frontends/huggingface/modelopt.h"
@@ -19,6 +20,7 @@ struct Method {
 };
 
 constexpr std::array kMethods = {
+    Method{"compressed-tensors", &read_compressed_tensors},
     Method{"fp8", &read_fp8},
     Method{"gptq", &read_gptq},
     Method{"awq", &read_awq},

@@ -47,6 +47,9 @@ kernels::MatrixView view_of(const at::Tensor& weight) {
           weight.size(1)};
 }
 
+/// Above all weights: fused layers share the scale that comes of it.
+constexpr float kLargestAmax = 1.0f;
+
 /// Counts the steps of an export.
 class Steps {
  public:
@@ -114,11 +117,11 @@ exporting::LayerValues amax_values(const exporting::PlannedLayer& layer, const a
   const auto matrix = view_of(weight);
   const auto cells = formats::grid_shape(format.block, matrix.rows, matrix.cols).size();
   std::vector<float> grid(static_cast<size_t>(cells));
-  const float amax = kernels::amax(matrix, format.block, grid).amax;
+  kernels::amax(matrix, format.block, grid);
 
   exporting::LayerValues values;
   values.weight_scales.kind = format.scale;
-  values.weight_scales.global_scale = formats::global_scale_from_amax(format, amax);
+  values.weight_scales.global_scale = formats::global_scale_from_amax(format, kLargestAmax);
   if (format.scale == formats::ScaleKind::kFloat32) {
     values.weight_scales = formats::scales_from_amax(format, grid);
   }

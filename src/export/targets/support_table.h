@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "export/hf_checkpoint/planned_layer.h"
+#include "export/targets/target.h"
+
+namespace lathe::exporting {
+
+/// Whether a target has code for layers that a dialect stores under this name.
+bool target_reads(Target target, std::string_view dialect, std::string_view storage);
+
+/// What a target asks of a layer that it has code for: the broken rule and what to do, "" if none.
+std::string rule_problem(Target target, std::string_view dialect, const PlannedLayer& layer,
+                         bool mixed);
+
+/// The same for the KV cache's format.
+std::string cache_rule_problem(Target target, std::string_view dialect,
+                               const formats::Format& format);
+
+}  // namespace lathe::exporting
