@@ -29,10 +29,10 @@ Json int_list(const std::vector<int64_t>& values) {
 
 std::vector<int64_t> row_major(const std::vector<int64_t>& shape) {
   std::vector<int64_t> strides(shape.size());
-  int64_t stride = 1;
+  uint64_t stride = 1;  // wraps around where a program's sizes are absurd
   for (size_t i = shape.size(); i > 0; --i) {
-    strides[i - 1] = stride;
-    stride *= std::max<int64_t>(shape[i - 1], 1);
+    strides[i - 1] = static_cast<int64_t>(stride);
+    stride *= static_cast<uint64_t>(std::max<int64_t>(shape[i - 1], 1));
   }
   return strides;
 }
@@ -43,11 +43,11 @@ bool is_dense(const std::vector<int64_t>& shape, const std::vector<int64_t>& str
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(),
             [&](size_t a, size_t b) { return strides[a] < strides[b]; });
-  int64_t expected = 1;
+  uint64_t expected = 1;
   for (size_t i : order) {
     if (shape[i] == 1) continue;
-    if (strides[i] != expected) return false;
-    expected *= shape[i];
+    if (static_cast<uint64_t>(strides[i]) != expected) return false;
+    expected *= static_cast<uint64_t>(shape[i]);
   }
   return true;
 }
