@@ -54,6 +54,7 @@ Json to_json(const QuantizePlan& plan) {
           {"bytes_read", plan.bytes_read},
           {"bytes_written", plan.bytes_written},
           {"memory_bytes", plan.memory_bytes},
+          {"estimated_seconds", plan.seconds},
           {"bits_per_weight", plan.bits_per_weight},
           {"problems", plan.problems},
           {"warnings", plan.warnings},

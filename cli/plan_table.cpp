@@ -91,9 +91,11 @@ std::string groups_text(const QuantizePlan& plan) {
 std::string sizes_text(const QuantizePlan& plan) {
   const auto before = static_cast<double>(plan.bytes_read);
   const auto after = static_cast<double>(plan.bytes_written);
-  return fmt::format("{} -> {} ({:.0f} %), {:.2f} bits per quantized weight, about {} of memory\n",
-                     bytes_text(before), bytes_text(after), before > 0 ? 100 * after / before : 0,
-                     plan.bits_per_weight, bytes_text(static_cast<double>(plan.memory_bytes)));
+  return fmt::format(
+      "{} -> {} ({:.0f} %), {:.2f} bits per quantized weight; estimated: {} of memory, {}\n",
+      bytes_text(before), bytes_text(after), before > 0 ? 100 * after / before : 0,
+      plan.bits_per_weight, bytes_text(static_cast<double>(plan.memory_bytes)),
+      duration_text(plan.seconds));
 }
 
 std::string calibration_text(const QuantizePlan& plan) {

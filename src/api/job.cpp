@@ -91,11 +91,25 @@ class JobRunner {
   void finish_unit(const exporting::ExportUnit& unit) {
     std::vector<size_t> groups;
     for (size_t group : writer_.groups_of(unit)) {
+      if (scales_while_packing(group)) continue;
       if (calibrated_.insert(group).second) groups.push_back(group);
     }
     quantization::MaxCalibration(conversion(), groups, {}).finish(scale_options());
     writer_.fit_scales(groups, {});
     write_unit(unit);
+  }
+
+  /// Whether all scales of a group's weights are those of blocks of rows, which packing computes:
+  /// the weights are read once then. What is measured on the way needs the scales before.
+  bool scales_while_packing(size_t group) const {
+    const std::string& algorithm = prepared_.model.impl().quantization->algorithm;
+    if (algorithm != "max" && algorithm != "none") return false;
+    if (job_.layer_errors || prepared_.evaluation) return false;
+    for (size_t index : conversion().groups[group]) {
+      const QuantizedLayer& layer = conversion().layers[index];
+      if (layer.weight->enabled() && !layer.weight->has_local_scales()) return false;
+    }
+    return true;
   }
 
   void write_unit(const exporting::ExportUnit& unit) {
@@ -110,8 +124,7 @@ class JobRunner {
   }
 
   void measure_errors(const exporting::ExportUnit& unit) {
-    for (const QuantizedLayer* layer : api::layers_below(conversion(), {unit.name})) {
-      if (!layer->weight->enabled()) continue;
+    for (const QuantizedLayer* layer : writer_.layers_of(unit)) {
       report_.layers.push_back({layer->path, layer->weight->describe(), relative_error(*layer)});
     }
   }

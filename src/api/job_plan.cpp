@@ -10,6 +10,7 @@
 #include "api/source_scales.h"
 #include "api/token_batches.h"
 #include "base/error.h"
+#include "base/parallel.h"
 #include "ir/scalar_types.h"
 #include "lathe/session.h"
 
@@ -48,6 +49,7 @@ class JobPlanner {
     summary().architecture = prepared_.model.architecture();
     summary().warnings = impl().quantization->warnings;
     keep_source();
+    warn_of_fused_experts();
     plan_calibration();
     plan_evaluation();
     plan_checkpoint();
@@ -72,6 +74,24 @@ class JobPlanner {
     problems().push_back(job_.device == "cuda"
                              ? "--device cuda: this build of Lathe has no CUDA kernels; use cpu"
                              : "--device must be cpu or cuda, found " + job_.device);
+  }
+
+  /// Fused experts whose layout only a known architecture tells: they stay as they are.
+  void warn_of_fused_experts() {
+    if (impl().model.has_graph()) return;
+    std::string first;
+    int64_t count = 0;
+    for (const ir::SourceTensor& tensor : impl().model.tensors) {
+      if (tensor.path != tensor.name || tensor.parameter->shape().size() != 3 ||
+          tensor.path.find("expert") == std::string::npos)
+        continue;
+      if (count++ == 0) first = tensor.name;
+    }
+    if (count == 0) return;
+    summary().warnings.push_back(
+        fmt::format("{}{}: experts fused in one tensor of a layout that only a known architecture "
+                    "tells; they are not quantized",
+                    first, count > 1 ? fmt::format(" and {} more", count - 1) : ""));
   }
 
   void keep_source() {
@@ -195,13 +215,15 @@ class JobPlanner {
     summary().bits_per_weight = bits_per_quantized_weight(plan);
     add_rows(plan);
     estimate_memory();
+    summary().seconds = estimated_seconds();
   }
 
   void add_rows(const exporting::CheckpointPlan& plan) {
     std::unordered_map<std::string, int64_t>
         bytes_out;  // by module of quantized layers, else by tensor
-    std::unordered_map<std::string, const exporting::PlannedLayer*> layers;
-    for (const auto& layer : plan.layers()) layers[layer.scheme.path + ".weight"] = &layer;
+    std::unordered_map<std::string, const quantization::TensorQuantizer*> layers;
+    for (const auto& layer : impl().quantization->conversion.layers)
+      if (layer.weight->enabled()) layers[layer.path + ".weight"] = layer.weight;
     for (const io::PlannedTensor& tensor : plan.layout().tensors) {
       const std::string owner = tensor.name.substr(0, tensor.name.rfind('.')) + ".weight";
       bytes_out[layers.contains(owner) && !tensor.name.ends_with(".bias") ? owner : tensor.name] +=
@@ -214,10 +236,8 @@ class JobPlanner {
       summary().bytes_read += row.bytes_in;
       const auto layer = layers.find(source.path);
       if (layer != layers.end()) {
-        const auto* weight =
-            impl().quantization->conversion.find(layer->second->scheme.path)->weight;
-        row.action = weight->keeps_scales() ? "keep" : "quantize";
-        row.format = weight->describe();
+        row.action = layer->second->keeps_scales() ? "keep" : "quantize";
+        row.format = layer->second->describe();
       } else if (source.path.empty()) {
         row.action = "drop";
         row.format = source.dropped;
@@ -257,6 +277,41 @@ class JobPlanner {
       memory += 2 * kBatchTokens * (4 * inner + 8 * hidden);
     }
     summary().memory_bytes = memory;
+  }
+
+  /// Reading, packing and checking weights, and the passes over calibration data, at the rates that
+  /// one core of the machine that Lathe is developed on has (bench/README.md).
+  double estimated_seconds() {
+    constexpr double kPackedBytes = 0.4e9;  // of the source, a second
+    constexpr double kFlops = 70e9;
+    constexpr double kStart = 0.3;
+    double work = static_cast<double>(summary().bytes_read) / kPackedBytes;
+    if (prepared_.calibration && summary().needs_calibration)
+      work += 2 * active_weights() * static_cast<double>(summary().calibration_tokens) / kFlops;
+    return kStart + work / max_threads();
+  }
+
+  /// Weights of linear layers that a token goes through.
+  double active_weights() {
+    const auto& config = impl().model.config;
+    const auto number = [&](const char* key) {
+      const auto found = config.find(key);
+      return found != config.end() && found->is_number_integer() ? found->template get<double>()
+                                                                 : 0.0;
+    };
+    const auto& conversion = impl().quantization->conversion;
+    double expert_share = 1;
+    for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts"}) {
+      if (number(key) > 0 && !job_.all_experts)
+        expert_share = number("num_experts_per_tok") / number(key);
+    }
+    double weights = 0;
+    for (const quantization::QuantizedLayer& layer : conversion.layers) {
+      const bool routed = layer.path.find(".experts.") != std::string::npos;
+      if (layer.input != nullptr)
+        weights += static_cast<double>(layer.parameter()->numel()) * (routed ? expert_share : 1);
+    }
+    return weights;
   }
 
   void list_groups() {

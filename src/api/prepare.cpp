@@ -7,6 +7,7 @@
 #include "api/config_impl.h"
 #include "base/error.h"
 #include "quantization/shape_problems.h"
+#include "quantization/transposed_linears.h"
 
 namespace lathe::api {
 namespace {
@@ -62,6 +63,7 @@ void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOpt
   made.config_name = config.name();
   made.algorithm = parsed.algorithm.method;
   made.options = {.fuse_scales = options.fuse_scales};
+  quantization::transpose_linears(model.root(), resolver);
   made.conversion = convert(model.root(), resolver, model.name_groups, problems);
   made.warnings = unmatched_warnings(resolver, made.conversion);
   model.interpreter.forget();

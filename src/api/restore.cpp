@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <unordered_map>
 
 #include "api/model_impl.h"
 #include "base/error.h"
@@ -57,9 +58,12 @@ Quantization restore_quantizers(ir::Model& model, const frontends::QuantizedSour
   Quantization result{.config_name = source.quant_algo, .algorithm = "none"};
   result.conversion = convert(*model.root, quantization::QuantizerResolver(none), {}, problems);
   check_internal(problems.empty(), "disabled quantizers have problems");
+  std::unordered_map<std::string, const quantization::QuantizedLayer*> layers;
+  for (const auto& layer : result.conversion.layers) layers.emplace(layer.path, &layer);
   for (const frontends::QuantizedLinear& linear : source.linears) {
     if (!linear.input_format && !linear.pre_quant_scale) continue;
-    const quantization::QuantizedLayer* layer = result.conversion.find(linear.path);
+    const auto found = layers.find(linear.path);
+    const quantization::QuantizedLayer* layer = found == layers.end() ? nullptr : found->second;
     if (layer == nullptr || layer->input == nullptr)
       throw_user("{}: {} is quantized and is no Linear of the model", model.source, linear.path);
     if (linear.input_format) restore_input(*layer->input, linear);

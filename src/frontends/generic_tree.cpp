@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "frontends/huggingface/expert_weights.h"
 
 namespace lathe::frontends {
 namespace {
@@ -15,16 +16,9 @@ constexpr size_t kDeepest = 64;
 // hundred.
 constexpr size_t kWidest = 1 << 14;
 
-constexpr std::array<std::string_view, 10> kEmbeddingNames = {"embed_tokens",
-                                                              "wte",
-                                                              "wpe",
-                                                              "word_embeddings",
-                                                              "position_embeddings",
-                                                              "token_type_embeddings",
-                                                              "embed_positions",
-                                                              "tok_embeddings",
-                                                              "embeddings",
-                                                              "embed_in"};
+/// Embeddings whose names do not say so.
+constexpr std::array<std::string_view, 5> kEmbeddingNames = {
+    "wte", "wpe", "shared", "relative_attention_bias", "class_token"};
 
 std::vector<std::string_view> split_name(std::string_view name, const std::string& source_name) {
   std::vector<std::string_view> parts;
@@ -41,13 +35,26 @@ std::vector<std::string_view> split_name(std::string_view name, const std::strin
   }
 }
 
+/// A table that is looked up: nothing is multiplied by it.
 bool says_embedding(std::string_view name) {
-  return std::find(kEmbeddingNames.begin(), kEmbeddingNames.end(), name) != kEmbeddingNames.end();
+  return name.find("embed") != std::string_view::npos ||
+         std::find(kEmbeddingNames.begin(), kEmbeddingNames.end(), name) != kEmbeddingNames.end();
 }
 
-bool says_conv1d(std::string_view name) {
-  return name == "c_attn" || name == "c_fc" || name == "c_proj" || name == "q_attn";
+/// What can be quantized; float64 and empty matrices cannot.
+bool is_matrix(const ir::Parameter& parameter) {
+  const std::vector<int64_t>& shape = parameter.shape();
+  return shape.size() == 2 && shape[0] > 0 && shape[1] > 0 && is_plain_float(parameter.dtype()) &&
+         parameter.dtype() != at::kDouble;
 }
+
+struct FusedExperts {
+  std::string path;
+  int64_t count;
+  int64_t size;
+  int64_t hidden_size;
+};
+constexpr int64_t kMostExperts = 1 << 13;
 
 /// Finds modules by path in constant time while the tree grows.
 class TreeBuilder {
@@ -64,8 +71,7 @@ class TreeBuilder {
       path = ir::join_path(path, parts[i]);
       owner = child(*owner, path, parts[i]);
     }
-    const bool is_matrix = parameter->shape().size() == 2 && is_plain_float(parameter->dtype());
-    if (parts.back() == "weight" && is_matrix && parts.size() > 1) {
+    if (parts.back() == "weight" && parts.size() > 1 && is_matrix(*parameter)) {
       owner->type = type_of(parts[parts.size() - 2]);
     }
     check_width(owner->parameters.size(), path);
@@ -86,7 +92,7 @@ class TreeBuilder {
   }
 
   const char* type_of(std::string_view name) const {
-    if (options_.conv1d_weights && says_conv1d(name)) return "Conv1D";
+    if (options_.conv1d_weights && is_conv1d_name(name)) return "Conv1D";
     return says_embedding(name) ? "Embedding" : "Linear";
   }
 
@@ -102,7 +108,39 @@ class TreeBuilder {
 
 }  // namespace
 
+bool is_conv1d_name(std::string_view path) {
+  const size_t dot = path.rfind('.');
+  const std::string_view name = dot == path.npos ? path : path.substr(dot + 1);
+  return name == "c_attn" || name == "c_fc" || name == "c_proj" || name == "q_attn";
+}
+
+namespace {
+
+/// Paths of modules whose tensors gate_up_proj [E, 2 N, K] and down_proj [E, K, N] hold experts, as
+/// their shapes say.
+std::vector<FusedExperts> find_fused_experts(const TensorStore& store) {
+  constexpr std::string_view kGateUp = ".gate_up_proj";
+  std::vector<FusedExperts> found;
+  for (const StoredTensor* both : store.tensors()) {
+    if (!both->name.ends_with(kGateUp) || !is_plain_float(both->dtype)) continue;
+    const std::string path = both->name.substr(0, both->name.size() - kGateUp.size());
+    const StoredTensor* down = store.find(path + ".down_proj");
+    if (down == nullptr || !is_plain_float(down->dtype)) continue;
+    const std::vector<int64_t>&outer = both->shape, &inner = down->shape;
+    if (outer.size() != 3 || inner.size() != 3 || outer[0] != inner[0] || outer[0] == 0) continue;
+    if (outer[0] <= kMostExperts && outer[1] == 2 * inner[2] && outer[2] == inner[1])
+      found.push_back({path, outer[0], inner[2], outer[2]});
+  }
+  return found;
+}
+
+}  // namespace
+
 ir::ModulePtr build_generic_tree(TensorStore& store, const GenericTreeOptions& options) {
+  for (const FusedExperts& fused : find_fused_experts(store)) {
+    ExpertsConfig experts{.num_experts = fused.count, .size = fused.size};
+    split_fused_experts(fused.path, experts, fused.hidden_size, store);
+  }
   TreeBuilder tree(options);
   for (const StoredTensor* tensor : store.tensors()) {
     const bool converts = options.dtype && is_plain_float(tensor->dtype);

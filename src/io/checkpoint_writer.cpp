@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
@@ -144,6 +145,7 @@ struct CheckpointWriter::State {
   std::vector<TensorProgress> progress;
   std::unordered_map<size_t, uint32_t> resumed;  // checksums of tensors that an earlier run wrote
   std::vector<std::string> units;
+  std::unordered_set<std::string> unit_names;
 };
 
 CheckpointWriter::State::State(fs::path folder_path, CheckpointLayout planned)
@@ -285,6 +287,7 @@ CheckpointWriter CheckpointWriter::resume(fs::path folder, CheckpointLayout layo
     for (const auto& [name, checksum] : unit.checksums)
       state->mark_written(state->find(name), checksum);
     state->units.push_back(unit.name);
+    state->unit_names.insert(unit.name);
   }
   state->journal.emplace(state->folder, hash, intact);
   return CheckpointWriter(std::move(state));
@@ -347,13 +350,14 @@ void CheckpointWriter::finish_unit(const std::string& unit,
   const std::lock_guard lock(state_->mutex);
   state_->journal->append(record);
   state_->units.push_back(unit);
+  state_->unit_names.insert(unit);
 }
 
 const std::vector<std::string>& CheckpointWriter::finished_units() const { return state_->units; }
 
 bool CheckpointWriter::unit_finished(std::string_view unit) const {
   const std::lock_guard lock(state_->mutex);
-  return std::find(state_->units.begin(), state_->units.end(), unit) != state_->units.end();
+  return state_->unit_names.contains(std::string(unit));
 }
 
 bool CheckpointWriter::tensor_written(std::string_view name) const {

@@ -122,6 +122,12 @@ void TensorQuantizer::keep_scales(std::function<formats::Scales()> read) {
   kept_ = std::move(read);
 }
 
+bool TensorQuantizer::has_local_scales() const {
+  const formats::Format& format = format_->format;
+  return format.scale == formats::ScaleKind::kFloat32 && format.block.rows > 0 && !has_scales_ &&
+         !keeps_scales() && !format_->constant_amax;
+}
+
 void TensorQuantizer::restore(const QuantizerFormat& format,
                               std::optional<formats::Scales> scales) {
   format_ = format;

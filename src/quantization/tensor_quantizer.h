@@ -75,6 +75,9 @@ class TensorQuantizer : public ir::ModuleState {
   /// amax.
   bool needs_data() const { return enabled_ && format_->needs_amax() && !keeps_scales(); }
 
+  /// Whether each scale follows from the amax of its own rows alone, and none is set.
+  bool has_local_scales() const;
+
   /// What a checkpoint says: the quantizer is on, with this format and these scales (none: made at
   /// each call).
   void restore(const QuantizerFormat& format, std::optional<formats::Scales> scales);

@@ -71,10 +71,13 @@ struct CheckpointExporter::State {
   void start(ExportMode mode);
   void start_fresh();
   void write(const std::string& name, std::span<const std::byte> bytes);
+  std::vector<std::byte> float_bytes(const io::TensorSpec& tensor, std::span<const float> values,
+                                     bool reciprocal) const;
   void write_floats(const io::TensorSpec& tensor, std::span<const float> values,
                     bool reciprocal = false);
-  void write_scales(const io::TensorSpec& tensor, const formats::Scales& scales);
-  void write_weight(const PlannedLayer& layer, const at::Tensor& weight, formats::Scales& scales);
+  void write_scales(const io::TensorSpec& tensor, size_t first_cell, const formats::Scales& scales);
+  void write_weight(const PlannedLayer& layer, const at::Tensor& weight,
+                    const io::TensorSpec* scale_tensor, const formats::Scales& scales);
   void check_finished() const;
   void write_files() const;
 
@@ -115,8 +118,9 @@ void CheckpointExporter::State::write(const std::string& name, std::span<const s
 
 /// Scales, or their reciprocals, in the dtype that is planned for them, which must hold scales
 /// exactly: packing used them.
-void CheckpointExporter::State::write_floats(const io::TensorSpec& tensor,
-                                             std::span<const float> values, bool reciprocal) {
+std::vector<std::byte> CheckpointExporter::State::float_bytes(const io::TensorSpec& tensor,
+                                                              std::span<const float> values,
+                                                              bool reciprocal) const {
   std::vector<float> stored(values.begin(), values.end());
   for (float& value : stored) {
     check_internal(std::isfinite(value) && value > 0.0f, "{}: a scale of {}", tensor.name, value);
@@ -124,31 +128,43 @@ void CheckpointExporter::State::write_floats(const io::TensorSpec& tensor,
     check_internal(stored_scale(value, tensor.dtype) == value, "{}: {} cannot hold {}", tensor.name,
                    dtype_name(tensor.dtype), value);
   }
-  write(tensor.name, scale_bytes(stored, tensor.dtype));
+  return scale_bytes(stored, tensor.dtype);
 }
 
-void CheckpointExporter::State::write_scales(const io::TensorSpec& tensor,
+void CheckpointExporter::State::write_floats(const io::TensorSpec& tensor,
+                                             std::span<const float> values, bool reciprocal) {
+  write(tensor.name, float_bytes(tensor, values, reciprocal));
+}
+
+void CheckpointExporter::State::write_scales(const io::TensorSpec& tensor, size_t first_cell,
                                              const formats::Scales& scales) {
+  const size_t offset = first_cell * dtype_size(tensor.dtype);
   if (scales.kind == formats::ScaleKind::kFloat32) {
-    write_floats(tensor, scales.values);
+    writer->write(tensor.name, offset, float_bytes(tensor, scales.values, false));
   } else {
-    write(tensor.name, bytes_of(scales.codes));
+    writer->write(tensor.name, offset, bytes_of(scales.codes));
   }
 }
 
-/// `scales` are then those that were used, codes included.
+/// The codes, and the scales of blocks that are computed on the way.
 void CheckpointExporter::State::write_weight(const PlannedLayer& layer, const at::Tensor& weight,
-                                             formats::Scales& scales) {
+                                             const io::TensorSpec* scale_tensor,
+                                             const formats::Scales& scales) {
   check_internal(weight.dim() == 2, "{}: the weight has {} dimensions", layer.scheme.path,
                  weight.dim());
   check_internal(writer.has_value(), "{} is written to a complete export", layer.scheme.path);
   const at::Tensor source = weight.cpu().contiguous();
   const std::string name = layer.weight_name();
-  scales = pack_weight(
+  const auto write_codes = [&](size_t offset, std::span<const std::byte> bytes) {
+    writer->write(name, offset, bytes);
+  };
+  const auto write_part = [&](size_t first_cell, const formats::Scales& part) {
+    write_scales(*scale_tensor, first_cell, part);
+  };
+  pack_weight(
       layer,
       {source.const_data_ptr(), ir::to_dtype(source.scalar_type()), source.size(0), source.size(1)},
-      scales,
-      [&](size_t offset, std::span<const std::byte> bytes) { writer->write(name, offset, bytes); });
+      scales, write_codes, scale_tensor != nullptr ? ScaleSink(write_part) : ScaleSink());
 }
 
 void CheckpointExporter::State::check_finished() const {
@@ -196,15 +212,20 @@ void CheckpointExporter::write_quantized(const std::string& path, const at::Tens
                  layer.scheme.pre_quant_scale ? "no" : "an unplanned");
 
   const auto specs = layer_tensors(layer.scheme, layer.storage, layer.rows, layer.cols);
-  formats::Scales scales = values.weight_scales;
+  const formats::Scales& scales = values.weight_scales;
+  const bool has_scales = !scales.codes.empty() || !scales.values.empty();
+  const io::TensorSpec* computed = nullptr;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (!has_scales && layer.storage.parts[i].part == LayerPart::kWeightScale) computed = &specs[i];
+  }
   for (size_t i = 0; i < specs.size(); ++i) {
     const StoredPart& part = layer.storage.parts[i];
     switch (part.part) {
       case LayerPart::kWeight:
-        state_->write_weight(layer, weight, scales);
+        state_->write_weight(layer, weight, computed, scales);
         break;
       case LayerPart::kWeightScale:
-        state_->write_scales(specs[i], scales);
+        if (has_scales) state_->write_scales(specs[i], 0, scales);
         break;
       case LayerPart::kGlobalScale:
         state_->write_floats(specs[i], {&scales.global_scale, 1}, part.reciprocal);

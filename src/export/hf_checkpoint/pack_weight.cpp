@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "export/hf_checkpoint/scale_storage.h"
 
 namespace lathe::exporting {
 namespace {
@@ -32,12 +33,12 @@ class WeightPacker {
         weight_(weight),
         grid_(formats::grid_shape(format_.block, weight.rows, weight.cols)),
         scales_(scales),
-        computed_(scales.kind != formats::ScaleKind::kFloat32 && scales.codes.empty()) {
+        computed_(scales.codes.empty() && scales.values.empty()) {
     check_scales();
-    if (computed_) scales_.codes.resize(static_cast<size_t>(grid_.size()));
   }
 
-  void pack(const PackedSink& write) {
+  void pack(const PackedSink& write, const ScaleSink& write_scales) {
+    if (computed_ && !write_scales) keep_computed();
     const int64_t rows = strip_rows();
     parallel_for(0, ceil_div(weight_.rows, rows), 1, [&](int64_t begin, int64_t end) {
       std::vector<std::byte> packed;
@@ -45,7 +46,12 @@ class WeightPacker {
         const Strip strip = strip_at(i * rows, std::min(rows, weight_.rows - i * rows));
         packed.resize(packed_bytes(strip.weight.rows));
         check_finite(strip);
-        encode(strip, packed);
+        if (computed_) {
+          const Scales computed = encode_computed(strip, packed);
+          take(strip, computed, write_scales);
+        } else {
+          encode(strip, packed);
+        }
         write(packed_bytes(strip.row), packed);
       }
     });
@@ -62,6 +68,8 @@ class WeightPacker {
     const size_t given = floats ? scales_.values.size() : scales_.codes.size();
     check_internal(computed_ || given == static_cast<size_t>(grid_.size()),
                    "{}: {} scales, the grid has {}", path, given, grid_.size());
+    check_internal(!computed_ || format_.block.rows > 0,
+                   "{}: the scale of a whole tensor is not computed in strips", path);
   }
 
   /// Strips hold whole blocks and whole pairs of rows.
@@ -95,20 +103,47 @@ class WeightPacker {
                strip.row, strip.row + strip.weight.rows - 1);
   }
 
-  void encode(const Strip& strip, std::span<std::byte> packed) {
+  void keep_computed() {
+    const auto cells = static_cast<size_t>(grid_.size());
+    if (format_.scale == formats::ScaleKind::kFloat32) {
+      scales_.values.resize(cells);
+    } else {
+      scales_.codes.resize(cells);
+    }
+  }
+
+  void take(const Strip& strip, const Scales& computed, const ScaleSink& write_scales) {
+    const auto first = static_cast<size_t>(strip.first_cell);
+    if (write_scales) return write_scales(first, computed);
+    std::copy(computed.values.begin(), computed.values.end(),
+              scales_.values.begin() + static_cast<std::ptrdiff_t>(first));
+    std::copy(computed.codes.begin(), computed.codes.end(),
+              scales_.codes.begin() + static_cast<std::ptrdiff_t>(first));
+  }
+
+  Scales encode_computed(const Strip& strip, std::span<std::byte> packed) const {
+    const formats::Packing packing = layer_.storage.packing;
+    if (format_.scale == formats::ScaleKind::kFloat32) {
+      std::vector<float> amax(static_cast<size_t>(strip.cells));
+      kernels::amax(strip.weight, format_.block, amax);
+      Scales scales = formats::scales_from_amax(format_, amax);
+      fit_weight_scales(layer_.storage, scales);
+      kernels::encode(format_, strip.weight, scales.view(), packing, packed);
+      return scales;
+    }
+    Scales scales = Scales::make(format_.scale, strip.cells, scales_.global_scale);
+    kernels::encode_dynamic(format_, strip.weight, scales_.global_scale, packing, packed,
+                            scales.mutable_view());
+    return scales;
+  }
+
+  void encode(const Strip& strip, std::span<std::byte> packed) const {
     const auto first = static_cast<size_t>(strip.first_cell);
     const auto cells = static_cast<size_t>(strip.cells);
-    const formats::Packing packing = layer_.storage.packing;
-    if (computed_) {
-      kernels::encode_dynamic(
-          format_, strip.weight, scales_.global_scale, packing, packed,
-          {.values = {}, .codes = std::span(scales_.codes).subspan(first, cells)});
-      return;
-    }
     formats::ScalesView view = scales_.view();
     if (!view.values.empty()) view.values = view.values.subspan(first, cells);
     if (!view.codes.empty()) view.codes = view.codes.subspan(first, cells);
-    kernels::encode(format_, strip.weight, view, packing, packed);
+    kernels::encode(format_, strip.weight, view, layer_.storage.packing, packed);
   }
 
   const PlannedLayer& layer_;
@@ -122,12 +157,12 @@ class WeightPacker {
 }  // namespace
 
 Scales pack_weight(const PlannedLayer& layer, MatrixView weight, const Scales& scales,
-                   const PackedSink& write) {
+                   const PackedSink& write, const ScaleSink& write_scales) {
   check_internal(weight.rows == layer.rows && weight.cols == layer.cols,
                  "{}: a weight of [{}, {}], [{}, {}] is planned", layer.scheme.path, weight.rows,
                  weight.cols, layer.rows, layer.cols);
   WeightPacker packer(layer, weight, scales);
-  packer.pack(write);
+  packer.pack(write, write_scales);
   return packer.take_scales();
 }
 

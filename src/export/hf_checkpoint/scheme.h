@@ -50,9 +50,9 @@ struct ExportOptions {
 
 /// One layer's scales, final. Export packs with them and never changes them.
 struct LayerValues {
-  /// kFloat32: values, one per cell of the weight's grid. kE4M3TwoLevel: global_scale. codes of the
-  /// two-level and E8M0 formats are taken from here or, if there are none, computed from the weight
-  /// while it is packed.
+  /// kFloat32: values, one per cell of the weight's grid. kE4M3TwoLevel: global_scale. Scales of
+  /// blocks (codes; values of formats with more than one scale) are taken from here or, if there
+  /// are none, computed from the weight while it is packed.
   formats::Scales weight_scales;
   std::optional<float> input_scale;  // exactly if the inputs are quantized and not dynamic
   at::Tensor pre_quant_scale;        // [K]; exactly if the scheme says so

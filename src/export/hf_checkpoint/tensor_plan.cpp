@@ -1,5 +1,6 @@
 #include "export/hf_checkpoint/tensor_plan.h"
 
+#include <iterator>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -48,6 +49,37 @@ class UnitSorter {
   std::vector<UnitTensors> units_;
 };
 
+/// Each unit is synced to the disk: those of models without blocks are made large enough.
+constexpr size_t kSmallestUnit = size_t{64} << 20;
+
+size_t bytes_of(const std::vector<io::TensorSpec>& tensors) {
+  size_t bytes = 0;
+  for (const io::TensorSpec& tensor : tensors) {
+    size_t own = dtype_size(tensor.dtype);
+    for (const int64_t size : tensor.shape) own *= static_cast<size_t>(size);
+    bytes += own;
+  }
+  return bytes;
+}
+
+/// Small units joined with those that follow, under the name of the first.
+std::vector<UnitTensors> join_small(std::vector<UnitTensors> units) {
+  std::vector<UnitTensors> joined;
+  size_t bytes = kSmallestUnit;
+  for (UnitTensors& unit : units) {
+    const size_t own = bytes_of(unit.tensors);
+    if (bytes >= kSmallestUnit) {
+      joined.push_back(std::move(unit));
+      bytes = own;
+      continue;
+    }
+    auto& tensors = joined.back().tensors;
+    std::move(unit.tensors.begin(), unit.tensors.end(), std::back_inserter(tensors));
+    bytes += own;
+  }
+  return joined;
+}
+
 }  // namespace
 
 std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
@@ -76,7 +108,7 @@ std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
     units.add(parent_path(cache.key.name), cache.key);
     units.add(parent_path(cache.value.name), cache.value);
   }
-  return units.take();
+  return model.has_graph() ? units.take() : join_small(units.take());
 }
 
 }  // namespace lathe::exporting

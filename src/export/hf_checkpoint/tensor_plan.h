@@ -10,7 +10,8 @@
 
 namespace lathe::exporting {
 
-/// The output tensors of one block of the model, or of one module outside of blocks.
+/// The output tensors of one block of the model, or of one module outside of blocks; of a model
+/// without a graph, of modules that follow each other.
 struct UnitTensors {
   std::string unit;
   std::vector<io::TensorSpec> tensors;

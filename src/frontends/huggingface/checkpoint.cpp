@@ -71,6 +71,21 @@ bool has_conv1d_weights(const ConfigReader& config) {
   return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
 }
 
+/// A quantized checkpoint has the weights of such layers as [N, K]; the model has [K, N].
+void restore_conv1d(const QuantizedSource& source, TensorStore& store) {
+  for (const QuantizedLinear& linear : source.linears) {
+    const std::string name = ir::join_path(linear.path, "weight");
+    const StoredTensor* weight = store.find(name);
+    if (weight == nullptr || !is_conv1d_name(linear.path)) continue;
+    StoredTensor turned = *weight;
+    std::swap(turned.shape.at(0), turned.shape.at(1));
+    turned.read = [read = weight->read](at::ScalarType dtype) {
+      return read(dtype).t().contiguous();
+    };
+    store.replace({name}, std::move(turned));
+  }
+}
+
 void build_known(const Architecture& architecture, const ConfigReader& config, TensorStore& store,
                  ir::Model& model) {
   model.architecture = architecture.name;
@@ -101,6 +116,9 @@ OpenedModel open_huggingface(const fs::path& folder, const OpenOptions& options)
   TensorStore store = open_store(folder);
   model.dtype = options.dtype.value_or(config_dtype(config).value_or(dominant_dtype(store)));
   opened.quantization = read_quantization(folder, config, store, model.dtype);
+  if (opened.quantization && has_conv1d_weights(config)) {
+    restore_conv1d(*opened.quantization, store);
+  }
   if (const Architecture* architecture = find_architecture(config)) {
     build_known(*architecture, config, store, model);
   } else {
