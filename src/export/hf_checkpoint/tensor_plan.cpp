@@ -32,6 +32,7 @@ class UnitSorter {
     units_[place->second].tensors.push_back(std::move(tensor));
   }
 
+  bool has_blocks() const { return !blocks_.empty(); }
   std::vector<UnitTensors> take() { return std::move(units_); }
 
  private:
@@ -108,7 +109,8 @@ std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
     units.add(parent_path(cache.key.name), cache.key);
     units.add(parent_path(cache.value.name), cache.value);
   }
-  return model.has_graph() ? units.take() : join_small(units.take());
+  const bool has_units = model.has_graph() || units.has_blocks();
+  return has_units ? units.take() : join_small(units.take());
 }
 
 }  // namespace lathe::exporting
