@@ -53,10 +53,13 @@ void add_calibration_options(CLI::App& command, QuantizeJob& job) {
   command
       .add_option(
           "--calib", job.calibration,
-          ".txt, .jsonl (text or messages), .safetensors/.npy (input_ids [N, L]), or builtin")
+          ".txt, .jsonl (text or messages), .safetensors/.npy (input_ids [N, L]), or builtin; of a "
+          ".pt2: .safetensors/.npz with its inputs by name")
       ->type_name("DATA")
       ->group(group);
-  command.add_option("--samples", job.samples, "Blocks of calibration data, at most")
+  command
+      .add_option("--samples", job.samples,
+                  "Blocks (of a .pt2: samples) of calibration data, at most")
       ->check(at_least_one())
       ->capture_default_str()
       ->type_name("N")
@@ -80,7 +83,7 @@ void add_calibration_options(CLI::App& command, QuantizeJob& job) {
 void add_output_options(CLI::App& command, JobOptions& options) {
   const std::string group = "Output";
   QuantizeJob& job = options.job;
-  command.add_option("-o,--output", job.output, "The folder to write")
+  command.add_option("-o,--output", job.output, "The folder to write; of a .pt2 the .pt2 file")
       ->type_name("OUT")
       ->group(group);
   command.add_option("--dialect", job.dialect, "modelopt or compressed-tensors")
@@ -125,7 +128,9 @@ void add_evaluation_options(CLI::App& command, QuantizeJob& job) {
 }  // namespace
 
 void add_job_options(CLI::App& command, JobOptions& options) {
-  command.add_option("MODEL", options.job.model, "A Hugging Face directory or a .gguf file")
+  command
+      .add_option("MODEL", options.job.model,
+                  "A Hugging Face directory, a .gguf file or a .pt2 file")
       ->required()
       ->type_name("");
   add_format_options(command, options.job);

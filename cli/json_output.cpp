@@ -51,6 +51,7 @@ Json to_json(const QuantizePlan& plan) {
           {"kv_cache_algo", plan.kv_cache_algo},
           {"needs_calibration", plan.needs_calibration},
           {"calibration_tokens", plan.calibration_tokens},
+          {"calibration_samples", plan.calibration_samples},
           {"bytes_read", plan.bytes_read},
           {"bytes_written", plan.bytes_written},
           {"memory_bytes", plan.memory_bytes},
@@ -58,6 +59,7 @@ Json to_json(const QuantizePlan& plan) {
           {"bits_per_weight", plan.bits_per_weight},
           {"problems", plan.problems},
           {"warnings", plan.warnings},
+          {"left_alone", plan.left_alone},
           {"groups", plan.groups},
           {"tensors", std::move(tensors)}};
 }

@@ -17,7 +17,7 @@ namespace {
 
 /// Where an action's lines stand in the table.
 size_t action_rank(std::string_view action) {
-  constexpr std::array<std::string_view, 6> kOrder = {"quantize", "keep", "copy",
+  constexpr std::array<std::string_view, 7> kOrder = {"quantize", "keep", "fold", "copy",
                                                       "merge",    "tie",  "drop"};
   return static_cast<size_t>(std::find(kOrder.begin(), kOrder.end(), action) - kOrder.begin());
 }
@@ -88,6 +88,12 @@ std::string groups_text(const QuantizePlan& plan) {
   return text.empty() ? text : "\nshared scales\n" + text;
 }
 
+std::string left_alone_text(const QuantizePlan& plan) {
+  std::string text;
+  for (const auto& line : plan.left_alone) text += "  " + line + "\n";
+  return text.empty() ? text : "\nleft alone\n" + text;
+}
+
 std::string sizes_text(const QuantizePlan& plan) {
   const auto before = static_cast<double>(plan.bytes_read);
   const auto after = static_cast<double>(plan.bytes_written);
@@ -100,6 +106,8 @@ std::string sizes_text(const QuantizePlan& plan) {
 
 std::string calibration_text(const QuantizePlan& plan) {
   if (!plan.needs_calibration) return "no calibration needed";
+  if (plan.calibration_samples > 0)
+    return fmt::format("calibrated with {} samples", plan.calibration_samples);
   if (plan.calibration_tokens == 0) return "needs calibration data";
   return fmt::format("calibrated with {} tokens", plan.calibration_tokens);
 }
@@ -174,6 +182,7 @@ std::string plan_text(const QuantizePlan& plan) {
   text += tensor_table(plan);
   if (!plan.source_algo.empty()) text += "\n" + source_text(plan);
   text += groups_text(plan);
+  text += left_alone_text(plan);
   return text + "\n" + sizes_text(plan);
 }
 

@@ -19,7 +19,7 @@ struct PlanLine {
   int64_t bytes_out = 0;
 };
 
-/// Quantized tensors first, then those that are copied, tied and dropped; in the order of the
+/// Quantized tensors first, then those that are folded, copied, tied and dropped; in the order of the
 /// model.
 std::vector<PlanLine> fold_tensors(const QuantizePlan& plan);
 

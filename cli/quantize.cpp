@@ -40,7 +40,8 @@ std::string summary_text(const QuantizeReport& report) {
 
 void quantize(const JobOptions& options) {
   check_job_options(options);
-  if (options.job.output.empty()) throw UserError("where to? give -o OUT, the folder to write");
+  if (options.job.output.empty())
+    throw UserError("where to? give -o OUT, the folder (of a .pt2: the file) to write");
   if (!options.report.empty()) check_may_write(options.report, options.job.force, "--report");
   start_session(options.session);
   announce_resume_on_interrupt();
@@ -59,7 +60,8 @@ void quantize(const JobOptions& options) {
 
 void add_quantize(CLI::App& program) {
   auto* command = program.add_subcommand(
-      "quantize", "Quantize a model into a folder that serving engines load");
+      "quantize",
+      "Quantize a model into a folder that serving engines load, or a .pt2 file into another");
   auto options = std::make_shared<JobOptions>();
   add_job_options(*command, *options);
   command->footer(
@@ -72,6 +74,7 @@ void add_quantize(CLI::App& program) {
       "  lathe quantize model.gguf -o out-nvfp4 --format nvfp4 --calib data.jsonl --samples 256 "
       "--kv-cache fp8\n"
       "  lathe quantize ./Llama-3 -o out --format w4a16_nvfp4 --report out.html\n"
+      "  lathe quantize net.pt2 -o net-int8.pt2 --format int8 --calib inputs.npz\n"
       "  lathe quantize --list-formats");
   command->callback([options] { quantize(*options); });
 }

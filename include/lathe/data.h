@@ -29,4 +29,15 @@ struct DataOptions {
 TokenBlocks load_tokens(const std::string& path, const Model& model,
                         const DataOptions& options = {});
 
+/// Calibration data of a torch.export program: batches of its inputs, by name, from a .safetensors
+/// or .npz file (.npy for a program with one input). Each tensor holds samples along its first
+/// dimension, which is cut into batches: of the size that the program was exported with, or of at
+/// most 16 where it takes any. A tensor that fits as it is, beside others that hold several
+/// batches, is given to each. `samples`: at most so many are taken; 0 for all. Numbers of another
+/// width are converted. DataError that lists all that does not fit: names, shapes expected and
+/// found. What is left out is said in `warnings`, if it is not null.
+std::vector<NamedTensors> load_batches(const std::string& path, const Model& model,
+                                       int64_t samples = 0,
+                                       std::vector<std::string>* warnings = nullptr);
+
 }  // namespace lathe

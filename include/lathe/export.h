@@ -16,7 +16,7 @@ struct ExportOptions {
 
 /// What was written.
 struct ExportReport {
-  std::string folder;
+  std::string folder;  // or the file, for a program
   int64_t quantized_tensors = 0;
   int64_t copied_tensors = 0;
   int64_t dropped_tensors = 0;
@@ -30,5 +30,18 @@ struct ExportReport {
 /// (compressed-tensors), the model's quantizers get those that are written.
 ExportReport export_checkpoint(Model& model, const std::string& folder,
                                const ExportOptions& options = {});
+
+struct ProgramExportOptions {
+  bool force = false;  // replace existing files
+};
+
+/// Writes a quantized model that was opened from a .pt2 file as such a file again, in the
+/// convention of PyTorch's PT2E flow: quantized_decomposed::quantize_* and dequantize_* around the
+/// quantized layers, weights stored as codes, batch norms folded. torch.export.load and Lathe read
+/// it and compute equal outputs. The quantizers' amax and scales are written beside it, to
+/// NAME.state.safetensors. UserError if a format cannot be said so (NVFP4, MX, dynamic scales), or
+/// a file is there already.
+ExportReport export_program(Model& model, const std::string& path,
+                            const ProgramExportOptions& options = {});
 
 }  // namespace lathe

@@ -12,7 +12,8 @@
 
 namespace lathe {
 
-/// `lathe quantize`: from file to file, one block of the model in memory.
+/// `lathe quantize`: from file to file. A checkpoint is worked on block by block; a torch.export
+/// program (.pt2) becomes another one (export_program).
 struct QuantizeJob {
   std::string model;
   std::string output;
@@ -39,7 +40,7 @@ struct QuantizeJob {
 struct QuantizePlan {
   struct Row {
     std::string name;    // of the tensor in the source
-    std::string action;  // "quantize", "keep", "copy", "merge", "drop", "tie"
+    std::string action;  // "quantize", "keep", "fold", "copy", "merge", "drop", "tie"
     std::string format;  // "fp8 per-tensor", "BF16"; of dropped ones: the reason
     std::vector<int64_t> shape;
     int64_t bytes_in = 0;
@@ -58,11 +59,13 @@ struct QuantizePlan {
   std::vector<std::string> problems;             // errors; empty if the job can run
   ErrorKind problem_kind = ErrorKind::kUser;     // kData if all problems are those of bad files
   std::vector<std::string> warnings;
+  std::vector<std::string> left_alone;  // "PATH: reason": layers of a program that stay as they are
   int64_t bytes_read = 0;
   int64_t bytes_written = 0;
   int64_t memory_bytes = 0;    // estimated peak of anonymous memory
   double bits_per_weight = 0;  // of the quantized weights, scales counted
   int64_t calibration_tokens = 0;
+  int64_t calibration_samples = 0;  // of a program's inputs
   /// An estimate, by rates measured on two cores; 0 if it cannot be made.
   double seconds = 0;
 };

@@ -1,5 +1,8 @@
 #include "api/folded_weights.h"
 
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/sub.h>
+
 #include "base/error.h"
 
 namespace lathe::api {
@@ -9,6 +12,13 @@ using quantization::TensorQuantizer;
 
 at::Tensor fake_quantized_weight(const QuantizedLayer& layer) {
   return layer.weight->forward(layer.parameter()->tensor());
+}
+
+double relative_error(const QuantizedLayer& layer) {
+  const at::Tensor weight = layer.parameter()->tensor().to(at::kFloat);
+  const at::Tensor rounded = fake_quantized_weight(layer).to(at::kFloat);
+  const double norm = at::linalg_vector_norm(weight).item<double>();
+  return norm == 0 ? 0 : at::linalg_vector_norm(at::sub(weight, rounded)).item<double>() / norm;
 }
 
 FoldedWeights::FoldedWeights(const std::vector<const QuantizedLayer*>& layers) {

@@ -9,6 +9,9 @@ namespace lathe::api {
 /// The fake-quantized value of a layer's weight: what its packed form unpacks to.
 at::Tensor fake_quantized_weight(const quantization::QuantizedLayer& layer);
 
+/// ||W - Q(W)|| / ||W||
+double relative_error(const quantization::QuantizedLayer& layer);
+
 /// While it lives, the quantized weights of some layers are their fake-quantized values, computed
 /// once, and their quantizers are passed by.
 class FoldedWeights {

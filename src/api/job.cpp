@@ -1,244 +1,47 @@
 #include "lathe/job.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/sub.h>
 
 #include <chrono>
-#include <iterator>
-#include <unordered_set>
 
-#include "api/evaluation_stream.h"
-#include "api/expert_calibration.h"
-#include "api/export_report.h"
-#include "api/folded_weights.h"
-#include "api/job_plan.h"
+#include "api/checkpoint_job.h"
 #include "api/memory_use.h"
 #include "api/prepare.h"
-#include "api/token_batches.h"
-#include "api/unit_writer.h"
+#include "api/program_job.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/progress.h"
 
 namespace lathe {
 namespace {
 
-using quantization::QuantizedLayer;
-
-/// ||W - Q(W)|| / ||W||
-double relative_error(const QuantizedLayer& layer) {
-  const at::Tensor weight = layer.parameter()->tensor().to(at::kFloat);
-  const at::Tensor rounded = api::fake_quantized_weight(layer).to(at::kFloat);
-  const double norm = at::linalg_vector_norm(weight).item<double>();
-  return norm == 0 ? 0 : at::linalg_vector_norm(at::sub(weight, rounded)).item<double>() / norm;
+/// Refuses what stands in the way; then runs.
+template <typename Job, typename Run>
+QuantizeReport run_prepared(const QuantizeJob& job, Job prepared, const Run& run) {
+  if (job.output.empty()) throw_user("the job has no output");
+  api::refuse_problems(prepared.summary.problems, prepared.summary.problem_kind);
+  for (const std::string& warning : prepared.summary.warnings) spdlog::warn("{}", warning);
+  QuantizeReport report = run(job, prepared);
+  report.plan = std::move(prepared.summary);
+  return report;
 }
 
-/// Runs a prepared job: calibrates and writes unit by unit.
-class JobRunner {
- public:
-  JobRunner(const QuantizeJob& job, api::PreparedJob& prepared)
-      : job_(job),
-        prepared_(prepared),
-        exporter_(*prepared.checkpoint, job.output,
-                  job.resume ? exporting::ExportMode::kResume : exporting::ExportMode::kFresh,
-                  job.force),
-        writer_(prepared.model.impl(), exporter_) {
-    for (const auto& unit : exporter_.plan().units()) {
-      if (exporter_.unit_finished(unit.name)) ++report_.resumed_units;
-    }
-  }
-
-  QuantizeReport run() && {
-    if (prepared_.calibration) {
-      run_calibrated();
-    } else {
-      run_weights_only();
-    }
-    if (prepared_.evaluation && !report_.evaluation) {
-      report_.evaluation = evaluate(prepared_.model, *prepared_.evaluation);
-    }
-    exporter_.finish();
-    report_.written = api::export_report(exporter_.plan(), job_.output);
-    return std::move(report_);
-  }
-
- private:
-  const quantization::Conversion& conversion() const {
-    return prepared_.model.impl().quantization->conversion;
-  }
-  const quantization::ScaleOptions& scale_options() const {
-    return prepared_.model.impl().quantization->options;
-  }
-
-  void run_weights_only() {
-    Progress progress("quantizing", prepared_.summary.bytes_read, ProgressUnit::kBytes);
-    std::unordered_map<std::string, int64_t> bytes_in;
-    for (const ir::SourceTensor& tensor : prepared_.model.impl().model.tensors) {
-      bytes_in[tensor.path] += tensor.parameter->bytes();
-    }
-    for (const exporting::ExportUnit& unit : exporter_.plan().units()) {
-      progress.set_detail(unit.name);
-      if (!exporter_.unit_finished(unit.name)) finish_unit(unit);
-      for (const std::string& name : unit.tensors) {
-        if (const auto found = bytes_in.find(name); found != bytes_in.end())
-          progress.advance(found->second);
-      }
-    }
-  }
-
-  /// Weight statistics of the unit's groups, then its tensors.
-  void finish_unit(const exporting::ExportUnit& unit) {
-    std::vector<size_t> groups;
-    for (size_t group : writer_.groups_of(unit)) {
-      if (scales_while_packing(group)) continue;
-      if (calibrated_.insert(group).second) groups.push_back(group);
-    }
-    quantization::MaxCalibration(conversion(), groups, {}).finish(scale_options());
-    writer_.fit_scales(groups, {});
-    write_unit(unit);
-  }
-
-  /// Whether all scales of a group's weights are those of blocks of rows, which packing computes:
-  /// the weights are read once then. What is measured on the way needs the scales before.
-  bool scales_while_packing(size_t group) const {
-    const std::string& algorithm = prepared_.model.impl().quantization->algorithm;
-    if (algorithm != "max" && algorithm != "none") return false;
-    if (job_.layer_errors || prepared_.evaluation) return false;
-    for (size_t index : conversion().groups[group]) {
-      const QuantizedLayer& layer = conversion().layers[index];
-      if (layer.weight->enabled() && !layer.weight->has_local_scales()) return false;
-    }
-    return true;
-  }
-
-  void write_unit(const exporting::ExportUnit& unit) {
-    if (job_.layer_errors) measure_errors(unit);
-    writer_.write(unit);
-    if (!prepared_.evaluation) forget_scales(unit);
-  }
-
-  /// Scales of small blocks are a thirtieth of the weights: too much for all layers of a model.
-  void forget_scales(const exporting::ExportUnit& unit) {
-    for (const QuantizedLayer* layer : writer_.layers_of(unit)) layer->weight->reset();
-  }
-
-  void measure_errors(const exporting::ExportUnit& unit) {
-    for (const QuantizedLayer* layer : writer_.layers_of(unit)) {
-      report_.layers.push_back({layer->path, layer->weight->describe(), relative_error(*layer)});
-    }
-  }
-
-  void run_calibrated() {
-    api::ModelStream stream(prepared_.model.impl(),
-                            api::token_batches(*prepared_.calibration, api::kBatchTokens));
-    std::optional<api::EvaluationStream> evaluation;
-    if (prepared_.evaluation) evaluation.emplace(prepared_.model.impl(), *prepared_.evaluation);
-    const size_t needed = stages_needed(stream);
-    Progress progress("calibrating and writing", total_work(needed, evaluation),
-                      ProgressUnit::kTokens);
-    for (size_t stage = 0; stage < stream.stages().size(); ++stage) {
-      progress.set_detail(stream.stages()[stage].name);
-      const std::vector<const exporting::ExportUnit*> units = units_of(stream.stages()[stage]);
-      calibrate_stage(stream, stage, stage < needed, units, progress);
-      const bool last = stage + 1 == stream.stages().size();
-      if (evaluation && !last) evaluation->run_stage(stage, progress);
-      if (!last) stream.release_stage(stage);
-    }
-    if (evaluation) report_.evaluation = evaluation->finish(nullptr, progress);
-    write_rest();
-  }
-
-  /// Stages up to the last that must see activations; the ones after it need not be run.
-  size_t stages_needed(const api::ModelStream& stream) const {
-    size_t needed = 0;
-    for (size_t stage = 0; stage < stream.stages().size(); ++stage) {
-      for (const exporting::ExportUnit* unit : units_of(stream.stages()[stage])) {
-        const quantization::MaxCalibration calibration(conversion(), writer_.groups_of(*unit),
-                                                       writer_.attentions_of(*unit));
-        if (!exporter_.unit_finished(unit->name) && calibration.needs_activations())
-          needed = stage + 1;
-      }
-    }
-    return needed;
-  }
-
-  int64_t total_work(size_t stages, const std::optional<api::EvaluationStream>& evaluation) const {
-    const auto tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
-    return tokens * static_cast<int64_t>(stages) + (evaluation ? evaluation->work() : 0);
-  }
-
-  std::vector<const exporting::ExportUnit*> units_of(const ops::StagedRun::Stage& stage) const {
-    std::vector<const exporting::ExportUnit*> units;
-    for (const exporting::ExportUnit& unit : exporter_.plan().units()) {
-      for (const std::string& module : stage.modules) {
-        if (unit.name == module) units.push_back(&unit);
-      }
-    }
-    return units;
-  }
-
-  void calibrate_stage(api::ModelStream& stream, size_t stage, bool run,
-                       const std::vector<const exporting::ExportUnit*>& units, Progress& progress) {
-    std::vector<size_t> groups, attentions;
-    std::vector<const exporting::ExportUnit*> unfinished;
-    for (const exporting::ExportUnit* unit : units) {
-      const auto more_groups = writer_.groups_of(*unit);
-      const auto more_attentions = writer_.attentions_of(*unit);
-      groups.insert(groups.end(), more_groups.begin(), more_groups.end());
-      attentions.insert(attentions.end(), more_attentions.begin(), more_attentions.end());
-      if (!exporter_.unit_finished(unit->name)) unfinished.push_back(unit);
-    }
-    quantization::MaxCalibration calibration(conversion(), groups, attentions);
-    calibration.begin();
-    const int64_t tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
-    const auto per_batch = tokens / static_cast<int64_t>(stream.batch_count());
-    if (run) run_stage(stream, stage, [&] { progress.advance(per_batch); });
-    // A finished unit is calibrated again only where later stages or an evaluation read it.
-    calibration.finish(scale_options());
-    writer_.fit_scales(groups, attentions);
-    for (const exporting::ExportUnit* unit : unfinished) write_unit(*unit);
-  }
-
-  void run_stage(api::ModelStream& stream, size_t stage, const std::function<void()>& after_batch) {
-    Model::Impl& model = prepared_.model.impl();
-    const std::vector<std::string>& modules = stream.stages()[stage].modules;
-    {
-      std::optional<api::AllExperts> all;
-      if (job_.all_experts) all.emplace(model.root(), modules);
-      stream.run_stage(stage, after_batch);
-    }
-    auto table = api::expert_table(model.root(), modules, model.expert_counts);
-    if (!job_.all_experts) api::warn_unseen_experts(table);
-    std::move(table.begin(), table.end(), std::back_inserter(report_.experts));
-  }
-
-  /// What no stage calls: tensors that the graph does not use.
-  void write_rest() {
-    for (const exporting::ExportUnit& unit : exporter_.plan().units()) {
-      if (!exporter_.unit_finished(unit.name)) finish_unit(unit);
-    }
-  }
-
-  const QuantizeJob& job_;
-  api::PreparedJob& prepared_;
-  exporting::CheckpointExporter exporter_;
-  api::UnitWriter writer_;
-  std::unordered_set<size_t> calibrated_;
-  QuantizeReport report_;
-};
-
 }  // namespace
+
+QuantizePlan plan_job(const QuantizeJob& job) {
+  api::JobDraft draft(job);
+  return draft.is_program() ? api::prepare_program_job(std::move(draft)).summary
+                            : api::prepare_checkpoint_job(std::move(draft)).summary;
+}
 
 QuantizeReport run_job(const QuantizeJob& job) {
   const auto start = std::chrono::steady_clock::now();
   const at::NoGradGuard no_gradients;
-  api::PreparedJob prepared = api::prepare_job(job);
-  if (job.output.empty()) throw_user("the job has no output folder");
-  api::refuse_problems(prepared.summary.problems, prepared.summary.problem_kind);
-  for (const std::string& warning : prepared.summary.warnings) spdlog::warn("{}", warning);
-  QuantizeReport report = JobRunner(job, prepared).run();
-  report.plan = std::move(prepared.summary);
+  api::JobDraft draft(job);
+  QuantizeReport report =
+      draft.is_program()
+          ? run_prepared(job, api::prepare_program_job(std::move(draft)), api::run_program_job)
+          : run_prepared(job, api::prepare_checkpoint_job(std::move(draft)),
+                         api::run_checkpoint_job);
   report.peak_memory_bytes = api::peak_memory();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -84,6 +84,7 @@ Model Model::open(const std::string& path, const OpenOptions& options) {
   impl->vocabulary = std::move(opened.vocabulary);
   impl->source_quantization = std::move(opened.quantization);
   impl->program_inputs = std::move(opened.program_inputs);
+  impl->program = std::move(opened.program);
   if (impl->vocabulary) api::add_tokenizer_files(impl->model, *impl->vocabulary);
   impl->dequantized = impl->source_quantization && options.dequantize;
   if (impl->dequantized) {

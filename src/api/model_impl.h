@@ -9,6 +9,7 @@
 #include "ops/expert_counts.h"
 #include "ops/interpreter.h"
 #include "quantization/conversion.h"
+#include "quantization/fold_batch_norms.h"
 #include "quantization/scale_groups.h"
 #include "tokenizer/tokenizer.h"
 
@@ -21,6 +22,8 @@ struct Quantization {
   quantization::ScaleOptions options;
   quantization::Conversion conversion;
   std::vector<std::string> warnings;
+  quantization::Lifting lifting;  // of a torch.export program
+  std::vector<quantization::FoldedNorm> folded_norms;
 };
 
 struct Model::Impl {
@@ -29,8 +32,9 @@ struct Model::Impl {
   std::optional<frontends::QuantizedSource> source_quantization;
   bool dequantized = false;  // opened so: the weights are values, nothing else is quantized
   std::optional<frontends::GgufVocabulary> vocabulary;
-  std::vector<std::vector<std::string>> name_groups;    // of a model without a graph
-  std::vector<frontends::ProgramInput> program_inputs;  // of a torch.export program
+  std::vector<std::vector<std::string>> name_groups;       // of a model without a graph
+  std::vector<frontends::ProgramInput> program_inputs;     // of a torch.export program
+  std::shared_ptr<const frontends::ProgramSites> program;  // likewise
   std::optional<Quantization> quantization;
   bool folded = false;  // weights were replaced by fold_weight
   ops::ExpertCounts expert_counts;

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "api/config_impl.h"
+#include "api/program_layers.h"
 #include "base/error.h"
 #include "quantization/shape_problems.h"
 #include "quantization/transposed_linears.h"
@@ -63,8 +64,16 @@ void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOpt
   made.config_name = config.name();
   made.algorithm = parsed.algorithm.method;
   made.options = {.fuse_scales = options.fuse_scales};
-  quantization::transpose_linears(model.root(), resolver);
-  made.conversion = convert(model.root(), resolver, model.name_groups, problems);
+  const bool is_program = model.program != nullptr && model.model.has_graph();
+  if (is_program) {
+    lift_and_fold(model, made);
+  } else {
+    quantization::transpose_linears(model.root(), resolver);
+  }
+  made.conversion = convert(model.root(), resolver, model.name_groups, problems,
+                            is_program ? quantization::LayerKinds::kWithConvolutions
+                                       : quantization::LayerKinds::kMatrices);
+  if (is_program) fit_to_program(model, made);
   made.warnings = unmatched_warnings(resolver, made.conversion);
   model.interpreter.forget();
   for (auto& list : {quantization::shape_problems(made.conversion),

@@ -112,6 +112,16 @@ struct ToValue {
   IValue operator()(const std::vector<int64_t>& value) const { return value; }
 };
 
+struct ToArgument {
+  ir::Argument operator()(const std::vector<int64_t>& items) const {
+    return ir::Argument::List(items.begin(), items.end());
+  }
+  template <typename Value>
+  ir::Argument operator()(const Value& value) const {
+    return value;
+  }
+};
+
 IValue real_list(const IValue& integers) {
   std::vector<double> items;
   for (const int64_t item : integers.toIntVector()) items.push_back(static_cast<double>(item));
@@ -214,6 +224,16 @@ IValue run(const ir::Module& module, Arguments arguments) {
 std::span<const OperatorLeaf> operator_leaves() { return kLeaves; }
 
 std::string_view operator_of(const ir::Module& module) { return choose(module).op; }
+
+std::vector<std::pair<std::string, ir::Argument>> operator_arguments(const ir::Module& module) {
+  const c10::OperatorHandle op = find(choose(module).op);
+  std::vector<std::pair<std::string, ir::Argument>> arguments;
+  for (const auto& [name, attribute] : module.attributes) {
+    if (op.schema().argumentIndexWithName(name))
+      arguments.emplace_back(name, std::visit(ToArgument(), attribute));
+  }
+  return arguments;
+}
 
 bool has_word(std::string_view list, std::string_view name) {
   while (!list.empty()) {

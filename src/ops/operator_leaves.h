@@ -26,6 +26,9 @@ std::span<const OperatorLeaf> operator_leaves();
 /// that takes all of its attributes. InternalError if there is none.
 std::string_view operator_of(const ir::Module& module);
 
+/// The leaf's attributes as arguments of its operator, by name.
+std::vector<std::pair<std::string, ir::Argument>> operator_arguments(const ir::Module& module);
+
 /// Whether `name` is one of the words of `list`.
 bool has_word(std::string_view list, std::string_view name);
 

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "ops/operator_leaves.h"
 #include "quantization/expert_inputs.h"
 #include "trace/shared_inputs.h"
 
@@ -19,27 +20,33 @@ using ir::NodeKind;
 constexpr std::array kRules = {
     ConversionRule{"Linear", "QuantLinear", true},
     ConversionRule{"Embedding", "QuantEmbedding", false},
+    ConversionRule{"Conv1d", "QuantConv1d", true, 0},
+    ConversionRule{"Conv2d", "QuantConv2d", true, 0},
+    ConversionRule{"Conv3d", "QuantConv3d", true, 0},
+    ConversionRule{"ConvTranspose1d", "QuantConvTranspose1d", true, 1},
+    ConversionRule{"ConvTranspose2d", "QuantConvTranspose2d", true, 1},
+    ConversionRule{"ConvTranspose3d", "QuantConvTranspose3d", true, 1},
 };
 
 /// Operators of attention, whose first three arguments are query, key and value.
-constexpr std::array<std::string_view, 2> kAttentionOperators = {
-    "lathe::attention", "aten::scaled_dot_product_attention"};
+constexpr std::array<std::string_view, 3> kAttentionOperators = {
+    "lathe::attention", "aten::scaled_dot_product_attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu"};
 constexpr std::array<std::string_view, 3> kAttentionQuantizers = {
     "q_bmm_quantizer", "k_bmm_quantizer", "v_bmm_quantizer"};
 
 constexpr std::string_view kWeightQuantizer = "weight_quantizer";
 
-const ConversionRule* rule_for(const ir::Module& module) {
+const ConversionRule* rule_for(const ir::Module& module, LayerKinds kinds) {
+  const ir::ParameterPtr* weight = module.parameters.find("weight");
+  if (weight == nullptr || module.is_composite() || module.has_attribute("failed")) return nullptr;
   for (const ConversionRule& rule : kRules) {
-    if (module.type == rule.leaf_type && module.parameters.find("weight") != nullptr) return &rule;
+    if (module.type != rule.leaf_type) continue;
+    if (!rule.channel_axis) return &rule;
+    const bool is_wanted = kinds == LayerKinds::kWithConvolutions && (*weight)->shape().size() > 2;
+    return is_wanted ? &rule : nullptr;
   }
   return nullptr;
-}
-
-bool is_attention(const Node& node) {
-  return node.kind == NodeKind::kCallOp && node.args.size() >= 3 &&
-         std::find(kAttentionOperators.begin(), kAttentionOperators.end(), node.target) !=
-             kAttentionOperators.end();
 }
 
 ir::GraphPtr linear_graph(bool has_bias) {
@@ -61,6 +68,19 @@ ir::GraphPtr embedding_graph() {
   return graph.build();
 }
 
+/// A convolution with its attributes as arguments.
+ir::GraphPtr convolution_graph(const ir::Module& leaf) {
+  ir::GraphBuilder graph;
+  Node* x = graph.call_module("input_quantizer", {graph.placeholder("input")});
+  Node* weight = graph.call_module("weight_quantizer", {graph.get_attr("weight")});
+  const bool has_bias = leaf.parameters.find("bias") != nullptr;
+  const Argument bias = has_bias ? Argument(graph.get_attr("bias")) : Argument();
+  Node* y = graph.call_op(std::string(ops::operator_of(leaf)), {x, weight, bias},
+                          ops::operator_arguments(leaf));
+  graph.output(graph.call_module("output_quantizer", {y}));
+  return graph.build();
+}
+
 /// The rows of activations are tokens: another number of them in each batch.
 void refuse_static_blocks(const TensorQuantizer& quantizer) {
   const QuantizerFormat& format = quantizer.format();
@@ -73,7 +93,7 @@ void refuse_static_blocks(const TensorQuantizer& quantizer) {
 std::unordered_set<const ir::Parameter*> embedding_weights(const ir::Module& root) {
   std::unordered_set<const ir::Parameter*> weights;
   for (const auto& [path, module] : ir::named_modules(root)) {
-    if (module->type == "Embedding" && rule_for(*module) != nullptr)
+    if (module->type == "Embedding" && module->parameters.find("weight") != nullptr)
       weights.insert(module->parameters.find("weight")->get());
   }
   return weights;
@@ -82,9 +102,10 @@ std::unordered_set<const ir::Parameter*> embedding_weights(const ir::Module& roo
 class Converter {
  public:
   Converter(const ir::Module& root, const QuantizerResolver& resolver,
-            std::vector<std::string>& problems)
+            std::vector<std::string>& problems, LayerKinds kinds)
       : resolver_(resolver),
         problems_(problems),
+        kinds_(kinds),
         embedding_weights_(embedding_weights(root)),
         linear_(linear_graph(false)),
         linear_bias_(linear_graph(true)),
@@ -92,14 +113,20 @@ class Converter {
 
   void convert_leaf(const std::string& path, ir::Module& module, const ConversionRule& rule) {
     const std::string leaf_type = module.type;
+    const ir::GraphPtr convolution = rule.channel_axis ? convolution_graph(module) : nullptr;
     QuantizedLayer layer{.path = path, .module = &module};
     if (rule.has_input_quantizer)
       layer.input = &add_quantizer(path, module, "input_quantizer", leaf_type);
     layer.weight = &add_quantizer(path, module, kWeightQuantizer, leaf_type);
     layer.output = &add_quantizer(path, module, "output_quantizer", leaf_type);
+    if (rule.channel_axis) {
+      layer.weight->set_channel_axis(*rule.channel_axis);
+      leave_blocks_alone(layer);
+    }
     module.type = std::string(rule.composite_type);
     const bool has_bias = module.parameters.find("bias") != nullptr;
-    module.graph = !rule.has_input_quantizer ? embedding_ : has_bias ? linear_bias_ : linear_;
+    const ir::GraphPtr linear = has_bias ? linear_bias_ : linear_;
+    module.graph = rule.channel_axis ? convolution : rule.has_input_quantizer ? linear : embedding_;
     result_.layers.push_back(layer);
   }
 
@@ -121,10 +148,25 @@ class Converter {
   Conversion take() { return std::move(result_); }
 
  private:
-  static std::string producer(const std::string& path, const ir::Module& module,
-                              const Node& attention, size_t index) {
+  /// Blocks are of matrices: of a kernel's positions they make no sense.
+  void leave_blocks_alone(const QuantizedLayer& layer) {
+    if (!layer.weight->enabled()) return;
+    const formats::BlockShape block = layer.weight->format().format.block;
+    if (block == formats::kPerTensor || block == formats::kPerChannel) return;
+    result_.left_alone.push_back(
+        {layer.path, fmt::format("{}: convolutions have scales by tensor or channel",
+                                 layer.weight->describe())});
+    for (TensorQuantizer* quantizer : {layer.input, layer.weight, layer.output})
+      quantizer->set_enabled(false);
+  }
+
+  std::string producer(const std::string& path, const ir::Module& module, const Node& attention,
+                       size_t index) const {
     const Node* value = attention.args[index].node();
-    const std::string name = value ? trace::producer_of(module, *value, can_be_quantized) : "";
+    const auto wanted = [this](const ir::Module& callee) {
+      return rule_for(callee, kinds_) != nullptr;
+    };
+    const std::string name = value ? trace::producer_of(module, *value, wanted) : "";
     return name.empty() ? "" : ir::join_path(path, name);
   }
 
@@ -174,6 +216,7 @@ class Converter {
 
   const QuantizerResolver& resolver_;
   std::vector<std::string>& problems_;
+  LayerKinds kinds_;
   std::unordered_set<const ir::Parameter*> embedding_weights_;
   ir::GraphPtr linear_, linear_bias_, embedding_;
   std::unordered_map<const ir::Graph*, ir::GraphPtr> rewritten_;
@@ -206,10 +249,10 @@ std::vector<std::vector<size_t>> index_groups(const ir::Module& root,
   return result;
 }
 
-std::vector<std::vector<std::string>> traced_groups(const ir::Module& root) {
+std::vector<std::vector<std::string>> traced_groups(const ir::Module& root, LayerKinds kinds) {
   std::vector<std::vector<std::string>> groups;
-  const auto reads_a_value = [](const ir::Module& module) {
-    const ConversionRule* rule = rule_for(module);
+  const auto reads_a_value = [kinds](const ir::Module& module) {
+    const ConversionRule* rule = rule_for(module, kinds);
     return rule != nullptr && rule->has_input_quantizer;
   };
   for (trace::SharedInput& shared : trace::shared_inputs(root, reads_a_value)) {
@@ -242,15 +285,19 @@ const QuantizedLayer* Conversion::find(std::string_view path) const {
 
 std::span<const ConversionRule> conversion_rules() { return kRules; }
 
-bool can_be_quantized(const ir::Module& module) { return rule_for(module) != nullptr; }
+bool is_attention(const Node& node) {
+  return node.kind == NodeKind::kCallOp && node.args.size() >= 3 &&
+         std::find(kAttentionOperators.begin(), kAttentionOperators.end(), node.target) !=
+             kAttentionOperators.end();
+}
 
 Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
                    const std::vector<std::vector<std::string>>& name_groups,
-                   std::vector<std::string>& problems) {
-  const auto groups = root.is_composite() ? traced_groups(root) : name_groups;
-  Converter converter(root, resolver, problems);
+                   std::vector<std::string>& problems, LayerKinds kinds) {
+  const auto groups = root.is_composite() ? traced_groups(root, kinds) : name_groups;
+  Converter converter(root, resolver, problems, kinds);
   for (const auto& [path, module] : ir::named_modules(root)) {
-    if (const ConversionRule* rule = rule_for(*module)) {
+    if (const ConversionRule* rule = rule_for(*module, kinds)) {
       converter.convert_leaf(path, *module, *rule);
     } else if (module->is_composite()) {
       converter.convert_attention(path, *module);

@@ -7,11 +7,13 @@
 #include "ir/module.h"
 #include "ops/leaf_table.h"
 #include "quantization/config/resolve.h"
+#include "quantization/lift_layers.h"
 #include "quantization/tensor_quantizer.h"
 
 namespace lathe::quantization {
 
-/// A module whose weight can be quantized (QuantLinear, QuantEmbedding), and its quantizers.
+/// A module whose weight can be quantized (QuantLinear, QuantConv2d, QuantEmbedding), and its
+/// quantizers.
 struct QuantizedLayer {
   std::string path;
   ir::Module* module = nullptr;
@@ -41,6 +43,8 @@ struct Conversion {
   std::vector<std::vector<size_t>> groups;
   /// Layers of experts whose inputs have one scale beside (see expert_inputs.h), by index.
   std::vector<std::vector<size_t>> expert_inputs;
+  /// Layers whose quantizers are off although they were asked for.
+  std::vector<LeftAlone> left_alone;
 
   std::vector<TensorQuantizer*> quantizers() const;
   const QuantizedLayer* find(std::string_view path) const;
@@ -51,10 +55,20 @@ struct ConversionRule {
   std::string_view leaf_type;
   std::string_view composite_type;
   bool has_input_quantizer;
+  /// The dimension of a weight that its output channels are: of convolutions alone.
+  std::optional<int64_t> channel_axis = {};
 };
+
+/// Which leaf types are converted.
+enum class LayerKinds {
+  kMatrices,         // Linear and Embedding: what checkpoints can say is quantized
+  kWithConvolutions  // and Conv1d-3d, ConvTranspose1d-3d
+};
+
 /// The table of leaf types that can be quantized.
 std::span<const ConversionRule> conversion_rules();
-bool can_be_quantized(const ir::Module& module);
+/// Whether the node is an attention: an operator whose first arguments are query, key and value.
+bool is_attention(const ir::Node& node);
 
 /// Rewrites the tree: each leaf of the table becomes its composite (QuantLinear = input_quantizer,
 /// weight_quantizer, aten::linear, output_quantizer), and q_bmm_quantizer, k_bmm_quantizer,
@@ -62,10 +76,11 @@ bool can_be_quantized(const ir::Module& module);
 /// but an Embedding, and a Linear whose weight is an Embedding's (a tied head), stay as they are
 /// unless an entry says that it means them: no engine looks for such weights quantized.
 /// Problems of quantizers (not supported formats) are appended to `problems`; such quantizers are
-/// left disabled. `name_groups`: the groups of a model without a graph.
+/// left disabled. `name_groups`: the groups of a model without a graph. Layers that lift_layers
+/// made are converted like any.
 Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
                    const std::vector<std::vector<std::string>>& name_groups,
-                   std::vector<std::string>& problems);
+                   std::vector<std::string>& problems, LayerKinds kinds = LayerKinds::kMatrices);
 
 /// The leaf table with TensorQuantizer.
 ops::LeafTable leaf_table();

@@ -21,6 +21,7 @@ std::vector<std::string> shape_problems(const Conversion& conversion) {
     if (!layer.weight->enabled()) continue;
     const std::vector<int64_t>& shape = layer.parameter()->shape();
     const formats::BlockShape block = layer.weight->format().format.block;
+    if (layer.weight->channel_axis()) continue;  // by tensor or channel
     const int64_t k = shape.empty() ? 1 : shape.back();
     const int64_t rows = shape.size() < 2 ? 1 : shape[shape.size() - 2];
     if (fits(k, block.cols) && fits(rows, block.rows)) continue;

@@ -22,4 +22,19 @@ kernels::MutableMatrixView mutable_matrix_view(const at::Tensor& tensor, const s
   return {tensor.mutable_data_ptr(), view.dtype, view.rows, view.cols};
 }
 
+at::Tensor to_channel_rows(const at::Tensor& tensor, std::optional<int64_t> channel_axis) {
+  if (!channel_axis) return tensor.contiguous();
+  const int64_t channels = tensor.size(*channel_axis);
+  return tensor.movedim(*channel_axis, 0).reshape({channels, -1}).contiguous();
+}
+
+at::Tensor from_channel_rows(const at::Tensor& rows, at::IntArrayRef sizes,
+                             std::optional<int64_t> channel_axis) {
+  if (!channel_axis) return rows.view(sizes);
+  std::vector<int64_t> moved = sizes.vec();
+  moved.erase(moved.begin() + *channel_axis);
+  moved.insert(moved.begin(), sizes[static_cast<size_t>(*channel_axis)]);
+  return rows.view(moved).movedim(0, *channel_axis).contiguous();
+}
+
 }  // namespace lathe::quantization

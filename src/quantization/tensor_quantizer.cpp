@@ -75,7 +75,7 @@ at::Tensor TensorQuantizer::forward(const at::Tensor& input) {
 
 void TensorQuantizer::observe(const at::Tensor& x) {
   if (!format_->needs_amax() || keeps_scales()) return;
-  const at::Tensor dense = x.contiguous();
+  const at::Tensor dense = to_channel_rows(x, channel_axis_);
   std::vector<float> seen = amax_of(dense, format_->amax_block(), name_);
   if (has_amax()) {
     merge_amax(seen);
@@ -145,7 +145,7 @@ formats::Scales TensorQuantizer::scales_for(const std::vector<float>& amax) cons
 }
 
 at::Tensor TensorQuantizer::quantize(const at::Tensor& x) const {
-  const at::Tensor dense = x.contiguous();
+  const at::Tensor dense = to_channel_rows(x, channel_axis_);
   at::Tensor y = at::empty_like(dense);
   const kernels::MatrixView from = matrix_view(dense, name_);
   const kernels::MutableMatrixView to = mutable_matrix_view(y, name_);
@@ -153,13 +153,24 @@ at::Tensor TensorQuantizer::quantize(const at::Tensor& x) const {
   const formats::Scales scales =
       own_scales ? scales_for(amax_of(dense, format_->amax_block(), name_)) : formats::Scales();
   const formats::Scales& used = own_scales ? scales : scales_;
+  if (by_reciprocal_ && used.values.size() == 1) return quantize_by_reciprocal(x, used.values[0]);
   // Block scales that are known (of a quantized source) are used as they are.
   if (format_->dynamic && used.codes.empty()) {
     kernels::fake_quantize_dynamic(format_->format, from, used.global_scale, to);
   } else {
     kernels::fake_quantize(format_->format, from, used.view(), to);
   }
-  return y;
+  return from_channel_rows(y, x.sizes(), channel_axis_);
+}
+
+at::Tensor TensorQuantizer::quantize_by_reciprocal(const at::Tensor& x, float scale) const {
+  const double reciprocal = 1.0 / static_cast<double>(scale);
+  at::Tensor y = at::mul(x.to(at::kFloat), reciprocal).contiguous();
+  formats::Scales unit = formats::Scales::make(formats::ScaleKind::kFloat32, 1);
+  unit.values[0] = 1.0f;
+  kernels::fake_quantize(format_->format, matrix_view(y, name_), unit.view(),
+                         mutable_matrix_view(y, name_));
+  return y.mul_(static_cast<double>(scale)).to(x.scalar_type());
 }
 
 TensorQuantizer& quantizer_of(const ir::Module& module) {

@@ -82,12 +82,22 @@ class TensorQuantizer : public ir::ModuleState {
   /// each call).
   void restore(const QuantizerFormat& format, std::optional<formats::Scales> scales);
 
+  /// Scales by channel are those of this dimension: 0 for a convolution's weight, 1 for a
+  /// transposed one's. Without it [.., K] is a matrix of rows of K.
+  void set_channel_axis(int64_t axis) { channel_axis_ = axis; }
+  std::optional<int64_t> channel_axis() const { return channel_axis_; }
+
+  /// Static scales of a whole tensor: codes are those of x * (1 / scale), as
+  /// quantized_decomposed::quantize_per_tensor rounds them, and not of x / scale.
+  void multiply_by_reciprocal() { by_reciprocal_ = true; }
+
   /// x is multiplied by this [K] first, also by a quantizer that is off (AWQ, SmoothQuant).
   void set_pre_quant_scale(at::Tensor scale) { pre_quant_scale_ = std::move(scale); }
   const at::Tensor& pre_quant_scale() const { return pre_quant_scale_; }
 
  private:
   at::Tensor quantize(const at::Tensor& x) const;
+  at::Tensor quantize_by_reciprocal(const at::Tensor& x, float scale) const;
   formats::Scales scales_for(const std::vector<float>& amax) const;
 
   std::string name_;
@@ -100,6 +110,8 @@ class TensorQuantizer : public ir::ModuleState {
   bool has_scales_ = false;
   std::function<formats::Scales()> kept_;
   at::Tensor pre_quant_scale_;
+  std::optional<int64_t> channel_axis_;
+  bool by_reciprocal_ = false;
 };
 
 /// The quantizer of a TensorQuantizer module.

@@ -1,11 +1,9 @@
-#include "api/job_plan.h"
+#include "api/checkpoint_job.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <unordered_set>
 
 #include "api/export_report.h"
-#include "api/prepare.h"
 #include "api/scheme.h"
 #include "api/source_scales.h"
 #include "api/token_batches.h"
@@ -14,67 +12,30 @@
 #include "ir/scalar_types.h"
 #include "lathe/session.h"
 
-namespace lathe {
-namespace api {
+namespace lathe::api {
 namespace {
 
-/// What a process needs before it has done anything: LibTorch and buffers.
-constexpr int64_t kBaseMemory = 150'000'000;
-
-QuantizeConfig config_of(const QuantizeJob& job) {
-  if (job.format.empty() == job.recipe.empty()) throw_user("give either --format or --recipe");
-  QuantizeConfig config = job.format.empty() ? QuantizeConfig::from_file(job.recipe)
-                                             : QuantizeConfig::from_preset(job.format);
-  if (!job.kv_cache.empty()) config.add_kv_cache(job.kv_cache);
-  return config;
-}
-
-void check_numbers(const QuantizeJob& job) {
-  if (job.samples < 1) throw_user("--samples must be at least 1, found {}", job.samples);
-  if (job.seq_len < 0) throw_user("--seq-len must be at least 1, found {}", job.seq_len);
-  if (job.max_shard_bytes < 1)
-    throw_user("--max-shard-size must be positive, found {}", job.max_shard_bytes);
-}
-
-class JobPlanner {
+class CheckpointPlanner {
  public:
-  explicit JobPlanner(const QuantizeJob& job) : job_(job), prepared_{open(job), {}, {}, {}, {}} {}
+  explicit CheckpointPlanner(JobDraft draft)
+      : draft_(std::move(draft)), job_(draft_.job), prepared_{draft_.model, {}, {}, {}, {}} {}
 
-  PreparedJob prepare() && {
-    check_device();
-    check_source();
-    const QuantizeConfig config = config_of(job_);
-    api::prepare(impl(), config, {.fuse_scales = job_.fuse_scales}, problems());
-    summary().config = config.name();
-    summary().architecture = prepared_.model.architecture();
-    summary().warnings = impl().quantization->warnings;
+  CheckpointJob prepare() && {
+    draft_.convert();
     keep_source();
     warn_of_fused_experts();
     plan_calibration();
     plan_evaluation();
     plan_checkpoint();
-    list_groups();
-    if (data_problems_ > 0 && data_problems_ == problems().size())
-      summary().problem_kind = ErrorKind::kData;
+    draft_.finish();
+    prepared_.summary = std::move(draft_.summary);
     return std::move(prepared_);
   }
 
  private:
-  static Model open(const QuantizeJob& job) {
-    check_numbers(job);
-    return Model::open(job.model, {.dtype = {}, .dequantize = true});
-  }
-
   Model::Impl& impl() { return prepared_.model.impl(); }
-  QuantizePlan& summary() { return prepared_.summary; }
-  std::vector<std::string>& problems() { return prepared_.summary.problems; }
-
-  void check_device() {
-    if (job_.device == "cpu") return;
-    problems().push_back(job_.device == "cuda"
-                             ? "--device cuda: this build of Lathe has no CUDA kernels; use cpu"
-                             : "--device must be cpu or cuda, found " + job_.device);
-  }
+  QuantizePlan& summary() { return draft_.summary; }
+  std::vector<std::string>& problems() { return draft_.summary.problems; }
 
   /// Fused experts whose layout only a known architecture tells: they stay as they are.
   void warn_of_fused_experts() {
@@ -102,49 +63,12 @@ class JobPlanner {
     summary().decoded_weights = weights.decoded;
   }
 
-  /// A program of torch.export is no checkpoint: it has no config.json to write.
-  void check_source() {
-    if (std::filesystem::path(job_.model).extension() != ".pt2") return;
-    problems().push_back(
-        fmt::format("{}: quantized torch.export archives cannot be written yet; Hugging Face "
-                    "directories and .gguf files can be quantized, and .pt2 files run and traced",
-                    job_.model));
-  }
-
-  template <typename Function>
-  void collect_problem(const Function& function) {
-    try {
-      function();
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::kInternal) throw;
-      data_problems_ += error.kind() == ErrorKind::kData;
-      problems().push_back(error.what());
-    }
-  }
-
   void plan_calibration() {
-    summary().needs_calibration =
-        whole_calibration(impl().quantization->conversion).needs_activations();
-    if (!summary().needs_calibration) {
-      if (!job_.calibration.empty())
-        summary().warnings.push_back("the format needs no activations: --calib is not used");
-      return;
-    }
-    if (!impl().model.has_graph()) {
-      collect_problem([&] {
-        impl().require_graph(fmt::format("{} quantizes activations, which", summary().config));
-      });
-      return;
-    }
-    if (job_.calibration.empty()) {
-      problems().push_back(
-          fmt::format("{} quantizes activations and needs data to calibrate them: give --calib "
-                      "FILE (.txt, .jsonl, .safetensors, "
-                      ".npy), or --calib builtin for the text that comes with Lathe",
-                      summary().config));
-      return;
-    }
-    collect_problem([&] {
+    const bool wanted = draft_.wants_calibration(
+        "--calib FILE (.txt, .jsonl, .safetensors, .npy), or --calib builtin for the text that "
+        "comes with Lathe");
+    if (!wanted) return;
+    draft_.collect_problem([&] {
       prepared_.calibration = load_tokens(job_.calibration, prepared_.model,
                                           {.samples = job_.samples, .seq_len = job_.seq_len});
       summary().calibration_tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
@@ -153,7 +77,7 @@ class JobPlanner {
 
   void plan_evaluation() {
     if (job_.eval_text.empty()) return;
-    collect_problem([&] {
+    draft_.collect_problem([&] {
       impl().require_graph("--eval-text");
       prepared_.evaluation = load_tokens(job_.eval_text, prepared_.model,
                                          {.samples = job_.eval_samples, .seq_len = job_.seq_len});
@@ -314,29 +238,15 @@ class JobPlanner {
     return weights;
   }
 
-  void list_groups() {
-    const quantization::Conversion& conversion = impl().quantization->conversion;
-    for (const auto& group : conversion.groups) {
-      const auto members = weight_members(conversion, group);
-      if (members.size() < 2) continue;
-      if (!shares_weight_scale(members[0]->weight->format().format, impl().quantization->options))
-        continue;
-      std::vector<std::string>& paths = summary().groups.emplace_back();
-      for (const auto* member : members) paths.push_back(member->path);
-    }
-  }
-
+  JobDraft draft_;
   const QuantizeJob& job_;
-  PreparedJob prepared_;
-  size_t data_problems_ = 0;
+  CheckpointJob prepared_;
 };
 
 }  // namespace
 
-PreparedJob prepare_job(const QuantizeJob& job) { return JobPlanner(job).prepare(); }
+CheckpointJob prepare_checkpoint_job(JobDraft draft) {
+  return CheckpointPlanner(std::move(draft)).prepare();
+}
 
-}  // namespace api
-
-QuantizePlan plan_job(const QuantizeJob& job) { return api::prepare_job(job).summary; }
-
-}  // namespace lathe
+}  // namespace lathe::api

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/model_impl.h"
+#include "frontends/torch_export/program_sites.h"
+
+namespace lathe::api {
+
+/// Where the modules of a model, as its quantizers left them, lie in its torch.export program.
+class ProgramLayers {
+ public:
+  explicit ProgramLayers(const Model::Impl& model);
+
+  /// The calls of a leaf (or of what replaced it), of all names that it has; empty if there are
+  /// none.
+  const std::vector<frontends::LeafCall>& calls(const ir::Module& leaf) const;
+  const std::vector<frontends::GraphCall>& graph_calls(const ir::Module& composite) const;
+  /// The attentions of a composite's graph, in all of its calls.
+  std::vector<std::string> attention_nodes(const ir::Module& composite) const;
+  /// The names that a parameter has in the program.
+  std::vector<std::string> names(const ir::Parameter& parameter) const;
+
+ private:
+  void add_lifted(const Model::Impl& model);
+
+  std::unordered_map<const ir::Module*, std::vector<frontends::LeafCall>> leaves_;
+  std::unordered_map<const ir::Module*, std::vector<frontends::GraphCall>> graphs_;
+  std::unordered_map<const ir::Parameter*, std::vector<std::string>> names_;
+};
+
+/// Before a program's model is converted: its functional layers become leaves, and batch norms are
+/// folded. Both are written to `quantization`.
+void lift_and_fold(Model::Impl& model, Quantization& quantization);
+
+/// After it: activations are rounded as the program will round them, and what the program cannot
+/// say is switched off and listed in conversion.left_alone.
+void fit_to_program(Model::Impl& model, Quantization& quantization);
+
+}  // namespace lathe::api

@@ -1,0 +1,224 @@
+#include "quantization/lift_layers.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+
+#include "ops/operator_leaves.h"
+
+namespace lathe::quantization {
+namespace {
+
+using ir::Argument;
+using ir::Node;
+using ir::NodeKind;
+
+constexpr auto kTypes =
+    std::to_array<std::string_view>({"Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d",
+                                     "ConvTranspose2d", "ConvTranspose3d"});
+
+/// The type of the layer that the operator is; "" for others.
+std::string_view layer_type(const std::string& op) {
+  for (const ops::OperatorLeaf& leaf : ops::operator_leaves()) {
+    if (leaf.op == op && std::find(kTypes.begin(), kTypes.end(), leaf.type) != kTypes.end())
+      return leaf.type;
+  }
+  return {};
+}
+
+std::vector<std::string> argument_names(const std::string& op) {
+  const size_t dot = std::min(op.find('.'), op.size());
+  const std::string overload = dot == op.size() ? "" : op.substr(dot + 1);
+  const auto handle =
+      c10::Dispatcher::singleton().findSchemaOrThrow(op.substr(0, dot).c_str(), overload.c_str());
+  std::vector<std::string> names;
+  for (const c10::Argument& formal : handle.schema().arguments()) names.push_back(formal.name());
+  return names;
+}
+
+/// A constant as an attribute; nothing for what attributes do not hold.
+std::optional<ir::Attribute> to_attribute(const Argument& argument) {
+  const auto& value = argument.value();
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag;
+  if (const auto* integer = std::get_if<int64_t>(&value)) return *integer;
+  if (const auto* text = std::get_if<std::string>(&value)) return *text;
+  const auto* list = std::get_if<Argument::List>(&value);
+  if (list == nullptr) return std::nullopt;
+  std::vector<int64_t> items;
+  for (const Argument& item : *list) {
+    const auto* integer = std::get_if<int64_t>(&item.value());
+    if (integer == nullptr) return std::nullopt;
+    items.push_back(*integer);
+  }
+  return items;
+}
+
+/// An operator as a layer: its weights are paths below the module.
+struct Layer {
+  std::string type;
+  const Node* input = nullptr;
+  std::string weight;
+  std::string bias;  // "" for none
+  ir::NamedList<ir::Attribute> attributes;
+};
+
+/// Takes the operators of one module's graph apart.
+class GraphLifter {
+ public:
+  GraphLifter(std::string path, ir::Module& module, Lifting& result)
+      : path_(std::move(path)), module_(module), result_(result) {}
+
+  void lift() {
+    const auto& nodes = module_.graph->nodes();
+    if (std::none_of(nodes.begin(), nodes.end(), [](const auto& node) { return is_layer(*node); }))
+      return;
+    ir::Graph graph = module_.graph->clone();
+    std::vector<const Node*> layers;
+    for (const auto& node : graph.nodes()) {
+      if (is_layer(*node)) layers.push_back(node.get());
+    }
+    bool changed = false;
+    for (const Node* node : layers) changed |= lift_node(graph, node);
+    if (changed) module_.graph = std::make_shared<const ir::Graph>(std::move(graph));
+  }
+
+ private:
+  static bool is_layer(const Node& node) {
+    return node.kind == NodeKind::kCallOp && !layer_type(node.target).empty();
+  }
+
+  bool lift_node(ir::Graph& graph, const Node* node) {
+    std::string reason;
+    const auto layer = read(*node, reason);
+    if (!layer) {
+      result_.left.push_back({path_, fmt::format("{} ({}): {}", node->target, node->name, reason)});
+      return false;
+    }
+    const std::string name = place(*layer);
+    result_.layers.push_back({path_, node->name, ir::join_path(path_, name)});
+    std::vector<const Node*> read;
+    node->for_each_input([&](const Node* input) { read.push_back(input); });
+    const Node* call =
+        graph.insert_after(node, {NodeKind::kCallModule, {}, name, {Argument(layer->input)}, {}});
+    graph.replace_uses(node, call);
+    graph.erase(node);
+    for (const Node* input : read) {
+      if (input->kind == NodeKind::kGetAttr && graph.users(input).empty()) graph.erase(input);
+    }
+    return true;
+  }
+
+  std::optional<Layer> read(const Node& node, std::string& reason) const {
+    Layer layer{.type = std::string(layer_type(node.target))};
+    const auto names = argument_names(node.target);
+    std::vector<std::pair<std::string, Argument>> arguments = node.kwargs;
+    for (size_t i = 0; i < node.args.size(); ++i) arguments.emplace_back(names[i], node.args[i]);
+    for (const auto& [name, argument] : arguments) {
+      if (!take(name, argument, layer, reason)) return std::nullopt;
+    }
+    return layer;
+  }
+
+  bool take(const std::string& name, const Argument& argument, Layer& layer,
+            std::string& reason) const {
+    const Node* node = argument.node();
+    if (name == "input") {
+      layer.input = node;
+      return true;
+    }
+    if (argument.is_none()) return true;
+    if (name == "weight" || name == "bias") {
+      const bool is_parameter = node != nullptr && node->kind == NodeKind::kGetAttr &&
+                                module_.find_parameter(node->target) != nullptr;
+      if (is_parameter) (name == "weight" ? layer.weight : layer.bias) = node->target;
+      if (!is_parameter) {
+        reason = node != nullptr && node->kind == NodeKind::kPlaceholder
+                     ? fmt::format("its {} belongs to a module outside", name)
+                     : fmt::format("its {} is computed", name);
+      }
+      return is_parameter;
+    }
+    const auto attribute = to_attribute(argument);
+    if (attribute) layer.attributes.set(name, *attribute);
+    if (!attribute) reason = fmt::format("its {} is computed", name);
+    return attribute.has_value();
+  }
+
+  /// The path of the leaf below the module: an existing one, or a new child.
+  std::string place(const Layer& layer) {
+    const ir::ParameterPtr weight = module_.find_parameter(layer.weight);
+    const ir::ParameterPtr bias = layer.bias.empty() ? nullptr : module_.find_parameter(layer.bias);
+    for (const auto& [path, known] : placed_) {
+      const bool same = known.type == layer.type && known.weight == layer.weight &&
+                        known.bias == layer.bias && same_attributes(known, layer);
+      if (same) return path;
+    }
+    std::string path = owner_of(layer);
+    if (path.empty()) {
+      path = free_name(layer);
+      module_.add_child(path, ir::make_module(layer.type));
+    }
+    ir::Module& leaf = module_.at(path);
+    leaf.type = layer.type;
+    leaf.attributes = layer.attributes;
+    leaf.parameters.set("weight", weight);
+    if (bias) leaf.parameters.set("bias", bias);
+    placed_.emplace_back(path, layer);
+    return path;
+  }
+
+  static bool same_attributes(const Layer& a, const Layer& b) {
+    return std::equal(a.attributes.begin(), a.attributes.end(), b.attributes.begin(),
+                      b.attributes.end());
+  }
+
+  /// The module below that holds the layer's weight and bias, nothing else, and is never called:
+  /// such modules have no type.
+  std::string owner_of(const Layer& layer) const {
+    if (!layer.weight.ends_with(".weight")) return {};
+    std::string path = layer.weight.substr(0, layer.weight.rfind('.'));
+    const ir::Module* owner = module_.find(path);
+    const bool is_bare = owner != nullptr && owner->type == "Module" && !owner->is_composite() &&
+                         owner->children.empty() && owner->buffers.empty() &&
+                         owner->parameters.size() == (layer.bias.empty() ? 1u : 2u) &&
+                         (layer.bias.empty() || layer.bias == path + ".bias");
+    return is_bare ? path : std::string();
+  }
+
+  /// "in_proj" for "in_proj_weight"; with a number if that is taken.
+  std::string free_name(const Layer& layer) const {
+    std::string stem = layer.weight;
+    std::replace(stem.begin(), stem.end(), '.', '_');
+    if (stem.ends_with("weight")) stem.erase(stem.size() - std::string_view("weight").size());
+    while (stem.ends_with('_')) stem.pop_back();
+    if (stem.empty()) stem = "layer";
+    std::string name = stem;
+    const auto taken = [&] {
+      return module_.children.find(name) || module_.parameters.find(name) ||
+             module_.buffers.find(name);
+    };
+    for (int number = 1; taken(); ++number) name = fmt::format("{}_{}", stem, number);
+    return name;
+  }
+
+  std::string path_;
+  ir::Module& module_;
+  Lifting& result_;
+  std::vector<std::pair<std::string, Layer>> placed_;
+};
+
+}  // namespace
+
+Lifting lift_layers(ir::Module& root) {
+  Lifting result;
+  for (const auto& [path, module] : ir::named_modules(root)) {
+    if (module->is_composite()) GraphLifter(path, *module, result).lift();
+  }
+  return result;
+}
+
+}  // namespace lathe::quantization

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/module.h"
+
+namespace lathe::quantization {
+
+/// An operator of a module's graph that became a leaf.
+struct LiftedLayer {
+  std::string owner;  // path of the module whose graph had the operator
+  std::string node;   // its name in that graph
+  std::string path;   // of the leaf
+};
+
+/// What stays as it is, and why.
+struct LeftAlone {
+  std::string path;
+  std::string reason;
+};
+
+struct Lifting {
+  std::vector<LiftedLayer> layers;  // a leaf that several operators became is there several times
+  std::vector<LeftAlone> left;
+};
+
+/// Makes leaves (Linear, Conv1d, ...) of the operators aten::linear, aten::conv1d, ... in the
+/// graphs below `root` whose weights are parameters, so that they can be quantized like any layer:
+/// torch.nn.functional's calls, and what torch.nn.MultiheadAttention does. The leaf of
+/// "out_proj.weight" is the module "out_proj"; that of "in_proj_weight" is a new child "in_proj".
+/// Operators that read computed weights, or weights from outside of the module, are left alone.
+Lifting lift_layers(ir::Module& root);
+
+}  // namespace lathe::quantization
