@@ -121,8 +121,15 @@ class ExportedProgram(ProgramTest):
     def test_is_not_written_as_a_checkpoint(self):
         program = GOLDEN / "trace" / "LinearModel1.pt2"
         self.fail_with(USER_ERROR, "quantize", program, "-o", self.folder / "out", "--format", "int8_wo",
-                       says=["LinearModel1.pt2", "torch.export"])
+                       says=["torch.export", ".pt2"])
         self.assert_untouched()
+
+    def test_is_not_replaced(self):
+        program = GOLDEN / "trace" / "LinearModel1.pt2"
+        out = self.folder / "out.pt2"
+        self.succeed("quantize", program, "-o", out, "--format", "int8_wo")
+        self.fail_with(USER_ERROR, "quantize", program, "-o", out, "--format", "int8_wo",
+                       says=["out.pt2", "--force", "out.state.safetensors"])
 
 
 class Plan(ProgramTest):
