@@ -19,8 +19,8 @@ struct PlanLine {
   int64_t bytes_out = 0;
 };
 
-/// Quantized tensors first, then those that are folded, copied, tied and dropped; in the order of the
-/// model.
+/// Quantized tensors first, then those that are folded, copied, tied and dropped; in the order of
+/// the model.
 std::vector<PlanLine> fold_tensors(const QuantizePlan& plan);
 
 /// Modules that share scales, folded likewise: "model.layers.[0-29].self_attn: q_proj, k_proj,
