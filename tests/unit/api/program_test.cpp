@@ -108,7 +108,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"v2_11/vit", "int8", 0.1}, Case{"v2_11/vit", "fp8", 0.2},
                     Case{"v2_11/vit_decomposed", "int8", 0.1}, Case{"v2_11/swin", "int8", 0.1},
                     Case{"v2_11/llama", "fp8", 0.3}, Case{"v2_11/gpt_dynamic", "int8", 0.1},
-                    Case{"v2_11/lstm", "int8", 0.1}, Case{"v2_11/shared", "int8", 0.1}),
+                    Case{"v2_11/lstm", "int8", 0.1}),
     [](const testing::TestParamInfo<Case>& info) {
       std::string name = std::string(info.param.net) + "_" + info.param.format;
       std::replace(name.begin(), name.end(), '/', '_');
@@ -170,8 +170,11 @@ TEST(Programs, PlansListAllProblems) {
   EXPECT_NE(nothing.problems[0].find("--calib"), std::string::npos);
 
   const QuantizePlan no_format = plan_of("v2_11/vit", "mxfp8", "");
-  ASSERT_FALSE(no_format.problems.empty());
-  EXPECT_NE(no_format.problems[0].find("int8_wo"), std::string::npos);
+  EXPECT_TRUE(std::any_of(
+      no_format.problems.begin(), no_format.problems.end(), [](const std::string& problem) {
+        return problem.find("cannot be stored in a .pt2") != std::string::npos &&
+               problem.find("int8_wo") != std::string::npos;
+      }));
 }
 
 TEST(Programs, DataIsCutIntoTheProgramsBatches) {
