@@ -41,11 +41,11 @@ void JobDraft::convert() {
   summary.config = config.name();
   summary.architecture = model.architecture();
   summary.warnings = impl().quantization->warnings;
-  summary.needs_calibration =
-      whole_calibration(impl().quantization->conversion).needs_activations();
 }
 
 bool JobDraft::wants_calibration(const std::string& kinds) {
+  summary.needs_calibration =
+      whole_calibration(impl().quantization->conversion).needs_activations();
   if (!summary.needs_calibration) {
     if (!job.calibration.empty())
       summary.warnings.push_back("the format needs no activations: --calib is not used");
