@@ -24,8 +24,7 @@ using quantization::TensorQuantizer;
 
 constexpr const char* kStorable =
     "fp8, int8, int8_wo, int4 (groups of a linear's weight), or a recipe of integers, E4M3 and "
-    "E5M2 "
-    "with static scales can be";
+    "E5M2 with static scales";
 
 bool is_e4m3(const Element& element) { return element == formats::kE4M3; }
 bool is_e5m2(const Element& element) { return element == formats::kE5M2; }

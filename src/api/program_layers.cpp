@@ -145,8 +145,10 @@ ProgramLayers::ProgramLayers(const Model::Impl& model) {
   add_calls(model.root(), model.program->leaves, leaves_);
   add_calls(model.root(), model.program->graphs, graphs_);
   add_lifted(model);
-  for (const ir::SourceTensor& tensor : model.model.tensors)
-    names_[tensor.parameter.get()].push_back(tensor.name);
+  for (const ir::SourceTensor& tensor : model.model.tensors) {
+    if (model.program->read_tensors.contains(tensor.name))
+      names_[tensor.parameter.get()].push_back(tensor.name);
+  }
 }
 
 void ProgramLayers::add_lifted(const Model::Impl& model) {

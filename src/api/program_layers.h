@@ -20,7 +20,7 @@ class ProgramLayers {
   const std::vector<frontends::GraphCall>& graph_calls(const ir::Module& composite) const;
   /// The attentions of a composite's graph, in all of its calls.
   std::vector<std::string> attention_nodes(const ir::Module& composite) const;
-  /// The names that a parameter has in the program.
+  /// The names by which the program reads a parameter.
   std::vector<std::string> names(const ir::Parameter& parameter) const;
 
  private:

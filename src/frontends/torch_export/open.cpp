@@ -34,6 +34,20 @@ std::vector<ProgramInput> tensor_inputs(const torch_export::Program& program) {
   return inputs;
 }
 
+std::unordered_set<std::string> read_tensors(const torch_export::Program& program) {
+  std::unordered_set<std::string> values, tensors;
+  const auto add = [&](const std::string& name) { values.insert(name); };
+  for (const torch_export::FlatNode& node : program.graph.nodes) {
+    for (const auto& [name, value] : node.inputs) torch_export::for_each_name(value, add);
+  }
+  for (const torch_export::Value& output : program.graph.outputs)
+    torch_export::for_each_name(output, add);
+  for (const torch_export::InputSpec& spec : program.inputs) {
+    if (values.contains(spec.value.text)) tensors.insert(spec.target);
+  }
+  return tensors;
+}
+
 }  // namespace
 
 OpenedModel open_torch_export(const std::filesystem::path& path, const OpenOptions& options) {
@@ -47,6 +61,7 @@ OpenedModel open_torch_export(const std::filesystem::path& path, const OpenOptio
   ir::Model& model = opened.model;
   model.source = path.string();
   auto sites = std::make_shared<ProgramSites>();
+  sites->read_tensors = read_tensors(archive.program);
   model.root =
       torch_export::build_modules(archive.program, parameters, mutations, model.source, *sites);
   opened.program = std::move(sites);

@@ -243,7 +243,8 @@ Program parse_program(std::string_view text, const std::string& source_name) {
   const int64_t major = root.at("schema_version").at("major").integer();
   if (major != io::kPt2SchemaMajor) {
     throw_data("{}: schema version {}.{}; this build reads version {} (torch 2.6 and later)",
-               source_name, major, root.at("schema_version").at("minor").integer(), io::kPt2SchemaMajor);
+               source_name, major, root.at("schema_version").at("minor").integer(),
+               io::kPt2SchemaMajor);
   }
   Program program;
   const JsonField graph_module = root.at("graph_module");

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace lathe::frontends {
@@ -34,6 +35,9 @@ struct ProgramSites {
   /// The calls of each module, by its path, in the order of execution.
   std::unordered_map<std::string, std::vector<LeafCall>> leaves;
   std::unordered_map<std::string, std::vector<GraphCall>> graphs;
+  /// Names of the parameters and buffers that a node reads or the program gives back: of two names
+  /// for one tensor it may read one alone.
+  std::unordered_set<std::string> read_tensors;
 };
 
 }  // namespace lathe::frontends

@@ -108,7 +108,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"v2_11/vit", "int8", 0.1}, Case{"v2_11/vit", "fp8", 0.2},
                     Case{"v2_11/vit_decomposed", "int8", 0.1}, Case{"v2_11/swin", "int8", 0.1},
                     Case{"v2_11/llama", "fp8", 0.3}, Case{"v2_11/gpt_dynamic", "int8", 0.1},
-                    Case{"v2_11/lstm", "int8", 0.1}),
+                    Case{"v2_11/lstm", "int8", 0.1}, Case{"v2_11/shared", "int8", 0.1}),
     [](const testing::TestParamInfo<Case>& info) {
       std::string name = std::string(info.param.net) + "_" + info.param.format;
       std::replace(name.begin(), name.end(), '/', '_');
