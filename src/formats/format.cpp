@@ -10,7 +10,7 @@
 namespace lathe::formats {
 
 namespace {
-constexpr std::array<NamedFormat, 16> kNamedFormats{{
+constexpr std::array<NamedFormat, 17> kNamedFormats{{
     {"fp8", kFp8},
     {"fp8_per_channel", kFp8PerChannel},
     {"fp8_block_2d", kFp8Block2d},
@@ -18,6 +18,7 @@ constexpr std::array<NamedFormat, 16> kNamedFormats{{
     {"int8", kInt8PerTensor},
     {"int8_per_channel", kInt8PerChannel},
     {"int4_block", kInt4Block},
+    {"int4_block_then_fp8", kInt4ThenFp8},
     {"nvfp4", kNvfp4},
     {"nvfp4_four_over_six", kNvfp4FourOverSix},
     {"nvfp4_block_32", kNvfp4Block32},
@@ -36,6 +37,10 @@ GridShape grid_shape(BlockShape block, int64_t rows, int64_t cols) {
   check_internal(block.rows >= 0 && block.cols >= 0 && rows >= 0 && cols >= 0,
                  "blocks of {}x{} in a matrix of {}x{}", block.rows, block.cols, rows, cols);
   return {cells(block.rows, rows), cells(block.cols, cols)};
+}
+
+bool Format::four_over_six() const {
+  return scale == ScaleKind::kE4M3TwoLevel && scale_bound == kFourOverSixBound;
 }
 
 double bits_per_weight(const Format& format) {
@@ -57,8 +62,9 @@ std::string format_name(const Format& format) {
   for (const NamedFormat& named : kNamedFormats) {
     if (named.format == format) return std::string(named.name);
   }
-  return fmt::format("{} {}x{} {}", element_name(format.element), format.block.rows,
-                     format.block.cols, scale_kind_name(format.scale));
+  return fmt::format("{} {}x{} {}{}", element_name(format.element), format.block.rows,
+                     format.block.cols, scale_kind_name(format.scale),
+                     format.then_fp8 ? " then fp8" : "");
 }
 
 std::string_view scale_kind_name(ScaleKind kind) {

@@ -49,6 +49,15 @@ struct Format {
   /// kE4M3TwoLevel: the block scale that the block with the tensor's amax gets; 256 for
   /// four-over-six.
   float scale_bound = 448.0f;
+  /// The value is rounded to E4M3 once more, with global_scale as its one scale: W4A8, whose
+  /// kernels turn 4-bit weights into FP8. For kFloat32 scales.
+  bool then_fp8 = false;
+
+  /// Whether a block's largest value becomes 6 or 4, whichever has the smaller squared error: where
+  /// block scales are computed from the data, both are tried.
+  bool four_over_six() const;
+  /// Whether there is a float32 scale of the whole tensor beside those of the blocks.
+  bool has_global_scale() const { return scale == ScaleKind::kE4M3TwoLevel || then_fp8; }
 
   bool operator==(const Format&) const = default;
 };
@@ -60,8 +69,12 @@ inline constexpr Format kFp8E5M2{kE5M2, kPerTensor};
 inline constexpr Format kInt8PerTensor{kInt8, kPerTensor};
 inline constexpr Format kInt8PerChannel{kInt8, kPerChannel};
 inline constexpr Format kInt4Block{kInt4, {1, 128}};
+/// INT4 blocks whose values become FP8: the weights of W4A8.
+inline constexpr Format kInt4ThenFp8{kInt4, {1, 128}, ScaleKind::kFloat32, 448.0f, true};
 inline constexpr Format kNvfp4{kE2M1, {1, 16}, ScaleKind::kE4M3TwoLevel};
-inline constexpr Format kNvfp4FourOverSix{kE2M1, {1, 16}, ScaleKind::kE4M3TwoLevel, 256.0f};
+inline constexpr float kFourOverSixBound = 256.0f;
+inline constexpr Format kNvfp4FourOverSix{kE2M1, {1, 16}, ScaleKind::kE4M3TwoLevel,
+                                          kFourOverSixBound};
 inline constexpr Format kNvfp4Block32{kE2M1, {1, 32}, ScaleKind::kE4M3TwoLevel};
 inline constexpr Format kMxfp8{kE4M3, {1, 32}, ScaleKind::kE8M0};
 inline constexpr Format kMxfp8E5M2{kE5M2, {1, 32}, ScaleKind::kE8M0};

@@ -56,6 +56,7 @@ float scale_from_amax(float amax, float bound) {
 }
 
 float global_scale_from_amax(const Format& format, float tensor_amax) {
+  if (format.then_fp8) return scale_from_amax(tensor_amax, kE4M3Spec.max_finite);
   if (format.scale != ScaleKind::kE4M3TwoLevel) return 1.0f;
   return scale_from_amax(tensor_amax, max_bound(format.element) * format.scale_bound);
 }
@@ -64,6 +65,29 @@ uint8_t two_level_code_from_amax(float block_amax, float bound, float global_sca
   if (!has_range(block_amax)) return encode_float(kE4M3Spec, 1.0f);
   const float scale = block_amax / (bound * global_scale);
   return encode_float(kE4M3Spec, std::clamp(scale, kSmallestBlockScale, kE4M3Spec.max_finite));
+}
+
+double squared_error(std::span<const float> x, std::span<const float> y) {
+  double sum = 0.0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double difference = x[i] - y[i];
+    sum += difference * difference;
+  }
+  return sum;
+}
+
+uint8_t four_over_six_code(std::span<const float> block, float global_scale) {
+  float amax = 0.0f;
+  for (const float x : block) amax = std::max(amax, std::fabs(x));
+  const auto error = [&](uint8_t code) {
+    const float scale = decode_float(kE4M3Spec, code) * global_scale;
+    std::vector<float> rounded;
+    for (const float x : block) rounded.push_back(decode(kE2M1, encode(kE2M1, x / scale)) * scale);
+    return squared_error(block, rounded);
+  };
+  const uint8_t six = two_level_code_from_amax(amax, kE2M1Spec.max_finite, global_scale);
+  const uint8_t four = two_level_code_from_amax(1.5f * amax, kE2M1Spec.max_finite, global_scale);
+  return error(four) < error(six) ? four : six;
 }
 
 void scales_from_amax(const Format& format, std::span<const float> amax_grid, float global_scale,

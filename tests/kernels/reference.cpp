@@ -36,8 +36,13 @@ Matrix values(const formats::Format& format, const std::vector<uint8_t>& codes,
               const formats::ScalesView& scales, DType dtype, int64_t rows, int64_t cols) {
   Matrix y(dtype, rows, cols);
   for_each(format.block, y, [&](int64_t i, int64_t cell) {
-    const float value = formats::decode(format.element, codes[static_cast<size_t>(i)]);
-    y.set(i, value * scales.effective(cell));
+    float value =
+        formats::decode(format.element, codes[static_cast<size_t>(i)]) * scales.effective(cell);
+    if (format.then_fp8) {
+      const uint8_t fp8 = formats::encode(formats::kE4M3, value / scales.global_scale);
+      value = formats::decode(formats::kE4M3, fp8) * scales.global_scale;
+    }
+    y.set(i, value);
   });
   return y;
 }
@@ -54,7 +59,16 @@ std::vector<float> amax(const Matrix& x, formats::BlockShape block) {
 }
 
 formats::Scales scales(const formats::Format& format, const Matrix& x, float global_scale) {
-  return formats::scales_from_amax(format, amax(x, format.block), global_scale);
+  auto result = formats::scales_from_amax(format, amax(x, format.block), global_scale);
+  if (!format.four_over_six()) return result;
+  std::vector<std::vector<float>> blocks(result.codes.size());
+  for_each(format.block, x, [&](int64_t i, int64_t cell) {
+    blocks[static_cast<size_t>(cell)].push_back(x.get(i));
+  });
+  std::ranges::transform(blocks, result.codes.begin(), [&](const std::vector<float>& block) {
+    return formats::four_over_six_code(block, global_scale);
+  });
+  return result;
 }
 
 Matrix fake_quantize(const formats::Format& format, const Matrix& x,

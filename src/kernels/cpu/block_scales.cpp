@@ -1,9 +1,11 @@
 #include "kernels/cpu/block_scales.h"
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
+#include "base/float16.h"
 
 namespace lathe::kernels {
 
@@ -24,6 +26,61 @@ const float* GivenScales::of(const Piece& piece, ScaleRoom& room) const {
   throw_internal("scale kind {}", static_cast<int>(scales.kind));
 }
 
+namespace {
+float value_at(ConstElements x, int64_t i) {
+  if (x.dtype == DType::kF32) return static_cast<const float*>(x.data)[i];
+  const uint16_t bits = static_cast<const uint16_t*>(x.data)[i];
+  return x.dtype == DType::kBF16 ? float_from_bf16(bits) : float_from_f16(bits);
+}
+
+/// Scales that end a block at 6 (`amax`) or at 4 (1.5 of it), and what each costs.
+struct Candidate {
+  std::vector<float> scales;
+  std::vector<uint8_t> codes;
+  std::vector<float> rounded;
+
+  Candidate(const float* amax, const Piece& piece, float bound, float global_scale)
+      : scales(amax, amax + piece.blocks),
+        codes(static_cast<size_t>(piece.blocks)),
+        rounded(static_cast<size_t>(piece.count)) {
+    two_level_scales_row(scales.data(), piece.blocks, bound, global_scale, codes.data(),
+                         scales.data());
+  }
+
+  void round(formats::Element element, std::span<const float> x, int64_t block) {
+    round_row(element, {x.data(), DType::kF32, static_cast<int64_t>(x.size())}, block,
+              scales.data(), rounded.data(), false);
+  }
+
+  double error(std::span<const float> x, size_t begin, size_t end) const {
+    return formats::squared_error(x.subspan(begin, end - begin),
+                                  std::span(rounded).subspan(begin, end - begin));
+  }
+};
+
+/// The codes and scales of the blocks whose amax is in `scales`: of two candidates the one of the
+/// smaller squared error, the first if they are equal.
+void choose_scales(formats::Element element, ConstElements x, const Piece& piece, int64_t block,
+                   float global_scale, uint8_t* codes, float* scales) {
+  std::vector<float> values(static_cast<size_t>(x.count));
+  for (int64_t i = 0; i < x.count; ++i) values[static_cast<size_t>(i)] = value_at(x, i);
+  const float bound = formats::max_bound(element);
+  Candidate six(scales, piece, bound, global_scale);
+  for (int64_t i = 0; i < piece.blocks; ++i) scales[i] *= 1.5f;
+  Candidate four(scales, piece, bound, global_scale);
+  six.round(element, values, block);
+  four.round(element, values, block);
+  for (size_t i = 0; i < six.codes.size(); ++i) {
+    const size_t begin = i * static_cast<size_t>(block);
+    const size_t end = std::min(begin + static_cast<size_t>(block), values.size());
+    const bool is_four = four.error(values, begin, end) < six.error(values, begin, end);
+    const Candidate& best = is_four ? four : six;
+    codes[i] = best.codes[i];
+    scales[i] = best.scales[i];
+  }
+}
+}  // namespace
+
 const float* ComputedScales::of(const Piece& piece, ScaleRoom& room) const {
   std::fill_n(room.scales, piece.blocks, 0.0f);
   amax_row(elements(x, piece), block_cols, room.scales);
@@ -39,7 +96,12 @@ const float* ComputedScales::of(const Piece& piece, ScaleRoom& room) const {
       }
       break;
     case ScaleKind::kE4M3TwoLevel:
-      two_level_scales_row(room.scales, piece.blocks, bound, global_scale, codes, room.scales);
+      if (format.four_over_six()) {
+        choose_scales(format.element, elements(x, piece), piece, block_cols, global_scale, codes,
+                      room.scales);
+      } else {
+        two_level_scales_row(room.scales, piece.blocks, bound, global_scale, codes, room.scales);
+      }
       break;
     case ScaleKind::kE8M0:
       e8m0_scales_row(room.scales, piece.blocks, bound, codes, room.scales);
@@ -60,6 +122,8 @@ formats::Scales compute_scales(const formats::Format& format, MatrixView x, floa
   const auto grid = formats::grid_shape(format.block, x.rows, x.cols);
   std::vector<float> amax_grid(static_cast<size_t>(grid.size()));
   amax(x, format.block, amax_grid);
+  check_internal(!format.four_over_six() || amax_grid.empty(), "{} of blocks of {} x {}",
+                 formats::format_name(format), format.block.rows, format.block.cols);
   return formats::scales_from_amax(format, amax_grid, global_scale);
 }
 

@@ -37,4 +37,8 @@ bool fits_one_pass(const formats::Format& format, MatrixView x);
 /// The scales of the whole matrix, in a pass of their own.
 formats::Scales compute_scales(const formats::Format& format, MatrixView x, float global_scale);
 
+/// The values of a piece's codes, with all that the format does to them.
+void decode_piece(const formats::Format& format, const uint8_t* codes, const GivenScales& scales,
+                  int64_t block_cols, const Piece& piece, MutableMatrixView y);
+
 }  // namespace lathe::kernels

@@ -1,4 +1,5 @@
 #include "kernels/cpu/block_scales.h"
+#include "kernels/cpu/packed.h"
 #include "kernels/simd.h"
 
 namespace lathe::kernels {
@@ -19,6 +20,18 @@ void round_pieces(const formats::Format& format, MatrixView x, const Scales& sca
               elements(y, piece).data, stream);
   });
 }
+
+/// What is rounded twice goes through its codes.
+void round_through_codes(const formats::Format& format, MatrixView x, const GivenScales& scales,
+                         const Pieces& pieces, MutableMatrixView y) {
+  pieces.for_each([&](const Piece& piece) {
+    ScaleRoom room;
+    const auto codes = code_room(piece);
+    encode_row(format.element, elements(x, piece), pieces.block_cols(), scales.of(piece, room),
+               codes.get());
+    decode_piece(format, codes.get(), scales, pieces.block_cols(), piece, y);
+  });
+}
 }  // namespace
 
 void fake_quantize(const formats::Format& format, MatrixView x, const formats::ScalesView& scales,
@@ -27,7 +40,10 @@ void fake_quantize(const formats::Format& format, MatrixView x, const formats::S
   check_matrix(x);
   check_same_shape(x, y);
   check_scales(format, x, scales);
-  round_pieces(format, x, GivenScales{scales}, Pieces(format.block, x.rows, x.cols), y);
+  check_global_scale(format, scales.global_scale);
+  const Pieces pieces(format.block, x.rows, x.cols);
+  if (format.then_fp8) return round_through_codes(format, x, GivenScales{scales}, pieces, y);
+  round_pieces(format, x, GivenScales{scales}, pieces, y);
 }
 
 void fake_quantize_dynamic(const formats::Format& format, MatrixView x, float global_scale,
@@ -36,7 +52,7 @@ void fake_quantize_dynamic(const formats::Format& format, MatrixView x, float gl
   check_matrix(x);
   check_same_shape(x, y);
   check_global_scale(format, global_scale);
-  if (!fits_one_pass(format, x)) {
+  if (format.then_fp8 || !fits_one_pass(format, x)) {
     return fake_quantize(format, x, compute_scales(format, x, global_scale).view(), y);
   }
   const Pieces pieces(format.block, x.rows, x.cols, {.whole_blocks = true});

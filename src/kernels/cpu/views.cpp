@@ -28,7 +28,7 @@ void check_scales(const formats::Format& format, MatrixView x, const formats::Sc
 }
 
 void check_global_scale(const formats::Format& format, float global_scale) {
-  if (format.scale != formats::ScaleKind::kE4M3TwoLevel) return;
+  if (!format.has_global_scale()) return;
   check_internal(std::isfinite(global_scale) && global_scale > 0, "global scale of {} is {}",
                  formats::format_name(format), global_scale);
 }
