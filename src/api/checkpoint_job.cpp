@@ -124,6 +124,8 @@ class CheckpointPlanner {
     if (!found.empty()) return;
     prepared_.checkpoint = exporting::CheckpointPlan::make(impl().model, scheme, options);
     summarize(*prepared_.checkpoint);
+    for (std::string& warning : scheme_warnings(impl(), *prepared_.checkpoint))
+      summary().warnings.push_back(std::move(warning));
     if (job_.output.empty()) return;  // a plan alone needs none
     const auto mode = job_.resume ? exporting::ExportMode::kResume : exporting::ExportMode::kFresh;
     for (const std::string& problem :

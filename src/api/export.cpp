@@ -6,6 +6,7 @@
 #include "api/prepare.h"
 #include "api/unit_writer.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "lathe/session.h"
 
@@ -48,6 +49,8 @@ ExportReport export_checkpoint(Model& model, const std::string& folder,
   exporting::CheckpointExporter exporter(
       exporting::CheckpointPlan::make(impl.model, scheme, plan_options), folder,
       exporting::ExportMode::kFresh, options.force);
+  for (const std::string& warning : api::scheme_warnings(impl, exporter.plan()))
+    spdlog::warn("{}", warning);
   api::UnitWriter writer(impl, exporter);
   const quantization::Conversion& conversion = impl.quantization->conversion;
   writer.fit_scales(all_of(conversion.groups), all_of(conversion.attentions));

@@ -28,7 +28,7 @@ FoldedWeights::FoldedWeights(const std::vector<const QuantizedLayer*>& layers) {
     at::Tensor folded = fake_quantized_weight(*layer);
     original->release();
     layer->module->parameters.set("weight", std::make_shared<ir::Parameter>(std::move(folded)));
-    layer->weight->set_mode(TensorQuantizer::Mode::kBypass);
+    layer->weight->set_mode(TensorQuantizer::Mode::kFolded);
     kept_.push_back({layer, original});
   }
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "api/config_impl.h"
@@ -28,6 +29,22 @@ std::vector<std::string> unmatched_warnings(const quantization::QuantizerResolve
   return warnings;
 }
 
+/// Without an algorithm inputs and outputs are scaled as they come; a cache that needs data is
+/// calibrated, and then all is.
+void leave_uncalibrated(const quantization::Conversion& conversion) {
+  for (const auto& attention : conversion.attentions) {
+    for (const quantization::TensorQuantizer* quantizer : attention.quantizers()) {
+      if (quantizer->enabled() && quantizer->format().needs_data()) return;
+    }
+  }
+  for (const auto& layer : conversion.layers) {
+    for (quantization::TensorQuantizer* quantizer : {layer.input, layer.output}) {
+      if (quantizer != nullptr && quantizer->enabled() && quantizer->format().needs_amax())
+        quantizer->leave_uncalibrated();
+    }
+  }
+}
+
 bool anything_enabled(const quantization::Conversion& conversion) {
   for (const quantization::TensorQuantizer* quantizer : conversion.quantizers()) {
     if (quantizer->enabled()) return true;
@@ -37,8 +54,20 @@ bool anything_enabled(const quantization::Conversion& conversion) {
 
 }  // namespace
 
-bool is_known_algorithm(std::string_view algorithm) {
-  return algorithm == "max" || algorithm == "none";
+std::string algorithm_problem(std::string_view algorithm,
+                              const quantization::Conversion& conversion) {
+  if (algorithm == "max" || algorithm == "none") return "";
+  // Of the search for scales only the choice of four-over-six is made, by the format itself.
+  if (algorithm == "mse") {
+    const bool chooses = std::ranges::all_of(conversion.layers, [](const auto& layer) {
+      return !layer.weight->enabled() || layer.weight->format().format.four_over_six();
+    });
+    if (chooses) return "";
+  }
+  return fmt::format(
+      "the algorithm \"{}\" is not supported; max is, and mse for weights of "
+      "nvfp4_four_over_six",
+      algorithm);
 }
 
 void refuse_quantized(const Model::Impl& model) {
@@ -55,10 +84,6 @@ void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOpt
              std::vector<std::string>& problems) {
   refuse_quantized(model);
   const quantization::QuantConfig& parsed = config.impl().config;
-  if (!is_known_algorithm(parsed.algorithm.method)) {
-    problems.push_back(fmt::format("the algorithm \"{}\" of {} is not supported; \"max\" is",
-                                   parsed.algorithm.method, config.name()));
-  }
   const quantization::QuantizerResolver resolver(parsed);
   Quantization& made = model.quantization.emplace();
   made.config_name = config.name();
@@ -74,6 +99,9 @@ void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOpt
                             is_program ? quantization::LayerKinds::kWithConvolutions
                                        : quantization::LayerKinds::kMatrices);
   if (is_program) fit_to_program(model, made);
+  const std::string problem = algorithm_problem(parsed.algorithm.method, made.conversion);
+  if (!problem.empty()) problems.push_back(fmt::format("{}: {}", config.name(), problem));
+  if (parsed.algorithm.method == "none") leave_uncalibrated(made.conversion);
   made.warnings = unmatched_warnings(resolver, made.conversion);
   model.interpreter.forget();
   for (auto& list : {quantization::shape_problems(made.conversion),

@@ -24,7 +24,8 @@ void refuse_problems(const std::vector<std::string>& problems, ErrorKind kind = 
 /// The whole model as one calibration.
 quantization::MaxCalibration whole_calibration(const quantization::Conversion& conversion);
 
-/// The algorithms that calibrate() knows.
-bool is_known_algorithm(std::string_view algorithm);
+/// Why calibrate() cannot do what the algorithm asks for with these quantizers; "" if it can.
+std::string algorithm_problem(std::string_view algorithm,
+                              const quantization::Conversion& conversion);
 
 }  // namespace lathe::api

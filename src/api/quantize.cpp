@@ -123,10 +123,9 @@ void quantize(Model& model, const QuantizeConfig& config, const ForwardLoop& for
 }
 
 void calibrate(Model& model, std::string_view algorithm, const ForwardLoop& forward_loop) {
-  if (!api::is_known_algorithm(algorithm)) {
-    throw_user("the algorithm \"{}\" is not supported; \"max\" and \"none\" are", algorithm);
-  }
   Quantization& quantization = require_quantization(model);
+  const std::string problem = api::algorithm_problem(algorithm, quantization.conversion);
+  if (!problem.empty()) throw_user("{}: {}", quantization.config_name, problem);
   quantization::MaxCalibration calibration = api::whole_calibration(quantization.conversion);
   if (calibration.needs_activations() && !forward_loop) {
     throw_user(
@@ -183,6 +182,7 @@ void fold_weight(Model& model) {
     auto folded = std::make_shared<ir::Parameter>(api::fake_quantized_weight(layer));
     layer.module->parameters.set("weight", std::move(folded));
     layer.weight->set_enabled(false);
+    layer.weight->forget_rotation();
   }
   model.impl().folded = true;
 }

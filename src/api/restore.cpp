@@ -31,22 +31,44 @@ void restore_input(quantization::TensorQuantizer& quantizer,
 std::optional<formats::Format> cache_format(const std::string& algo, const std::string& path) {
   if (algo.empty()) return std::nullopt;
   if (algo == "FP8") return formats::kFp8;
-  if (algo == "NVFP4") return formats::kNvfp4;
-  throw_user("{}: kv_cache_quant_algo {} is not supported, only FP8 and NVFP4", path, algo);
+  if (algo == "NVFP4" || algo == "NVFP4_AFFINE") return formats::kNvfp4;
+  throw_user("{}: kv_cache_quant_algo {} is not supported, only FP8, NVFP4 and NVFP4_AFFINE", path,
+             algo);
+}
+
+void restore_bias(quantization::TensorQuantizer& quantizer, const ir::ParameterPtr& bias) {
+  if (bias == nullptr)
+    throw_data("{}: the bias of a cache is there for keys or values alone", quantizer.name());
+  quantizer.set_bias(bias->tensor().to(at::kFloat));
+}
+
+/// A checkpoint holds what is said of keys and values beside the attention, or beside the modules
+/// that make them.
+const frontends::QuantizedCache* find_cache(const frontends::QuantizedSource& source,
+                                            const std::string& attention,
+                                            const std::string& producer) {
+  for (const std::string& path : {attention, producer}) {
+    const auto found = std::ranges::find(source.caches, path, &frontends::QuantizedCache::path);
+    if (found != source.caches.end()) return &*found;
+  }
+  return nullptr;
 }
 
 void restore_cache(const quantization::QuantizedAttention& attention, const formats::Format& format,
                    const frontends::QuantizedSource& source) {
-  const auto cache =
-      std::find_if(source.caches.begin(), source.caches.end(),
-                   [&](const auto& candidate) { return candidate.path == attention.path; });
-  const bool known = cache != source.caches.end();
-  const float key = known ? cache->k_scale.value_or(1.0f) : 1.0f;
-  const float value = known ? cache->v_scale.value_or(1.0f) : 1.0f;
-  const QuantizerFormat how{.format = format,
-                            .dynamic = format.scale != formats::ScaleKind::kFloat32};
-  attention.key->restore(how, quantization::kv_quantizer_scales(format, key));
-  attention.value->restore(how, quantization::kv_quantizer_scales(format, value));
+  const auto* key = find_cache(source, attention.path, attention.key_producer);
+  const auto* value = find_cache(source, attention.path, attention.value_producer);
+  const float k_scale = key != nullptr ? key->k_scale.value_or(1.0f) : 1.0f;
+  const float v_scale = value != nullptr ? value->v_scale.value_or(1.0f) : 1.0f;
+  const ir::ParameterPtr k_bias = key != nullptr ? key->k_bias : nullptr;
+  const ir::ParameterPtr v_bias = value != nullptr ? value->v_bias : nullptr;
+  QuantizerFormat how{.format = format, .dynamic = format.scale != formats::ScaleKind::kFloat32};
+  if (k_bias || v_bias) how.bias = quantization::Bias{.axes = {-4, -2}};
+  attention.key->restore(how, quantization::kv_quantizer_scales(format, k_scale));
+  attention.value->restore(how, quantization::kv_quantizer_scales(format, v_scale));
+  if (!how.bias) return;
+  restore_bias(*attention.key, k_bias);
+  restore_bias(*attention.value, v_bias);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ namespace {
 
 using quantization::QuantizedAttention;
 using quantization::QuantizedLayer;
+using quantization::TensorQuantizer;
 
 exporting::LayerScheme layer_scheme(const QuantizedLayer& layer) {
   exporting::LayerScheme scheme{.path = layer.path,
@@ -20,25 +21,73 @@ exporting::LayerScheme layer_scheme(const QuantizedLayer& layer) {
   return scheme;
 }
 
-void add_cache(const QuantizedAttention& attention, exporting::QuantizationScheme& scheme,
-               std::vector<std::string>& problems) {
-  if (attention.query->enabled()) {
-    problems.push_back(
-        fmt::format("{}: no checkpoint can hold a query quantizer", attention.query->name()));
+/// Heads of the keys and values.
+int64_t key_heads(const ir::Model& model) {
+  const auto& config = model.config;
+  for (const char* key : {"num_key_value_heads", "num_attention_heads", "n_head"}) {
+    if (config.is_object() && config.contains(key) && config[key].is_number_integer())
+      return config[key].get<int64_t>();
+  }
+  return 0;
+}
+
+/// [1, heads, 1, size], of an attention that quantizes around the means of its tokens.
+std::vector<int64_t> bias_shape(const Model::Impl& model, const std::string& producer) {
+  const ir::ParameterPtr weight = model.root().find_parameter(producer + ".weight");
+  check_internal(weight != nullptr, "{} has no weight", producer);
+  const int64_t heads = key_heads(model.model);
+  const int64_t features = weight->shape().at(0);
+  if (heads < 1 || features % heads != 0) {
+    throw_user("{}: {} features are not whole heads of {} keys, for which a bias is stored",
+               producer, features, heads);
+  }
+  return {1, heads, 1, features / heads};
+}
+
+std::string cache_problem(const QuantizedAttention& attention) {
+  const TensorQuantizer& key = *attention.key;
+  const TensorQuantizer& value = *attention.value;
+  if (!key.enabled() || !value.enabled())
+    return fmt::format("{}: keys and values of a cache must be quantized together", attention.path);
+  if (attention.key_producer.empty() || attention.value_producer.empty())
+    return fmt::format("{}: no linear is found that makes its keys and values", attention.path);
+  if (!(key.format().format == value.format().format) || key.format().bias != value.format().bias)
+    return fmt::format("{}: keys ({}) and values ({}) of a cache must have one format",
+                       attention.path, key.describe(), value.describe());
+  const std::optional<quantization::Bias>& bias = key.format().bias;
+  if (bias && (bias->dynamic || bias->axes != std::vector<int>{-4, -2}))
+    return fmt::format("{}: checkpoints hold a static bias over the axes -2 and -4, not {}",
+                       attention.path, key.describe());
+  return "";
+}
+
+void add_cache(const Model::Impl& model, const QuantizedAttention& attention,
+               exporting::QuantizationScheme& scheme, std::vector<std::string>& problems) {
+  for (const TensorQuantizer* quantizer : attention.quantizers()) {
+    if (!quantizer->rotation().enable) continue;
+    problems.push_back(fmt::format(
+        "{}: no dialect of checkpoints can say that a cache is rotated; --kv-cache nvfp4 is the "
+        "same without rotation",
+        quantizer->name()));
   }
   if (!attention.key->enabled() && !attention.value->enabled()) return;
-  if (!attention.key->enabled() || !attention.value->enabled()) {
-    problems.push_back(
-        fmt::format("{}: keys and values of a cache must be quantized together", attention.path));
-    return;
+  std::string problem = cache_problem(attention);
+  if (problem.empty()) {
+    scheme.kv.push_back(kv_scheme(model, attention));
+  } else {
+    problems.push_back(std::move(problem));
   }
-  if (attention.key_producer.empty() || attention.value_producer.empty()) {
+}
+
+/// What of a linear's quantizers no dialect has a place for.
+void refuse_unstorable(const TensorQuantizer& quantizer, std::vector<std::string>& problems) {
+  if (quantizer.rotation().enable)
     problems.push_back(
-        fmt::format("{}: no linear is found that makes its keys and values", attention.path));
-    return;
-  }
-  scheme.kv.push_back({attention.key_producer, attention.value_producer,
-                       attention.key->format().format, attention.path});
+        fmt::format("{}: no dialect of checkpoints can hold a rotation", quantizer.name()));
+  if (quantizer.enabled() && quantizer.format().bias)
+    problems.push_back(
+        fmt::format("{}: no dialect of checkpoints can hold an affine bias but that of a KV cache",
+                    quantizer.name()));
 }
 
 [[noreturn]] void refuse_uncalibrated(const quantization::TensorQuantizer& quantizer) {
@@ -56,6 +105,9 @@ exporting::QuantizationScheme make_scheme(const Model::Impl& model,
       problems.push_back(
           fmt::format("{}: no checkpoint can hold an output quantizer", layer.output->name()));
     }
+    for (const TensorQuantizer* quantizer : {layer.input, layer.weight}) {
+      if (quantizer != nullptr) refuse_unstorable(*quantizer, problems);
+    }
     if (layer.weight->enabled()) {
       scheme.layers.push_back(layer_scheme(layer));
     } else {
@@ -68,8 +120,45 @@ exporting::QuantizationScheme make_scheme(const Model::Impl& model,
     }
   }
   for (const QuantizedAttention& attention : conversion.attentions)
-    add_cache(attention, scheme, problems);
+    add_cache(model, attention, scheme, problems);
   return scheme;
+}
+
+exporting::KvScheme kv_scheme(const Model::Impl& model, const QuantizedAttention& attention) {
+  const quantization::QuantizerFormat& format = attention.key->format();
+  exporting::KvScheme scheme{.key_path = attention.key_producer,
+                             .value_path = attention.value_producer,
+                             .format = format.format,
+                             .path = attention.path,
+                             .has_scales = !format.is_cast};
+  if (format.bias) {
+    scheme.key_bias = bias_shape(model, attention.key_producer);
+    scheme.value_bias = bias_shape(model, attention.value_producer);
+  }
+  return scheme;
+}
+
+std::vector<std::string> scheme_warnings(const Model::Impl& model,
+                                         const exporting::CheckpointPlan& plan) {
+  std::vector<std::string> warnings;
+  for (const QuantizedAttention& attention : model.quantization->conversion.attentions) {
+    for (const TensorQuantizer* quantizer : {attention.query, attention.probabilities}) {
+      if (quantizer == nullptr || !quantizer->enabled() || !warnings.empty()) continue;
+      warnings.push_back(fmt::format(
+          "{} and its like are not in the checkpoint: engines quantize queries and probabilities "
+          "themselves",
+          quantizer->name()));
+    }
+  }
+  for (const exporting::PlannedLayer& layer : plan.layers()) {
+    if (!layer.storage.extension) continue;
+    warnings.push_back(
+        fmt::format("quant_algo {} is Lathe's own: Lathe reads such checkpoints back, no engine "
+                    "loads them yet",
+                    layer.storage.name));
+    break;
+  }
+  return warnings;
 }
 
 exporting::LayerValues layer_values(const QuantizedLayer& layer) {
@@ -87,11 +176,12 @@ exporting::LayerValues layer_values(const QuantizedLayer& layer) {
 }
 
 exporting::KvValues kv_values(const QuantizedAttention& attention) {
-  const auto scale = [](const quantization::TensorQuantizer& quantizer) {
+  const auto scale = [](const TensorQuantizer& quantizer) {
     if (!quantizer.has_amax()) refuse_uncalibrated(quantizer);
     return quantization::kv_cache_scale(quantizer.amax().at(0));
   };
-  return {scale(*attention.key), scale(*attention.value)};
+  return {scale(*attention.key), scale(*attention.value), attention.key->bias(),
+          attention.value->bias()};
 }
 
 }  // namespace lathe::api

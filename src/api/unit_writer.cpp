@@ -35,16 +35,25 @@ UnitWriter::UnitWriter(Model::Impl& model, exporting::CheckpointExporter& export
     : model_(model), exporter_(exporter) {
   const quantization::Conversion& conversion = model.quantization->conversion;
   const exporting::CheckpointPlan& plan = exporter.plan();
+  std::unordered_map<std::string, std::string> weight_names;  // by path of the layer
   for (size_t i = 0; i < conversion.layers.size(); ++i) {
-    if (conversion.layers[i].weight->enabled())
-      layer_of_[plan.layer(conversion.layers[i].path).weight_name()] = i;
+    if (!conversion.layers[i].weight->enabled()) continue;
+    const std::string& path = conversion.layers[i].path;
+    weight_names[path] = plan.layer(path).weight_name();
+    layer_of_[weight_names[path]] = i;
   }
   for (size_t group = 0; group < conversion.groups.size(); ++group) {
     for (size_t layer : conversion.groups[group]) group_of_[layer] = group;
   }
   for (size_t i = 0; i < conversion.attentions.size(); ++i) {
     const quantization::QuantizedAttention& attention = conversion.attentions[i];
-    if (attention.key->enabled()) attention_of_[plan.cache(attention.key_producer).key.name] = i;
+    if (attention.key_producer.empty()) continue;
+    const auto beside = weight_names.find(attention.key_producer);
+    attention_beside_[beside != weight_names.end() ? beside->second
+                                                   : attention.key_producer + ".weight"] = i;
+    if (!attention.key->enabled()) continue;
+    const auto tensors = plan.cache(attention.key_producer).tensors();
+    if (!tensors.empty()) attention_of_[tensors.front().name] = i;
   }
 }
 
@@ -72,7 +81,7 @@ std::vector<const quantization::QuantizedLayer*> UnitWriter::layers_of(
 std::vector<size_t> UnitWriter::attentions_of(const exporting::ExportUnit& unit) const {
   std::vector<size_t> attentions;
   for (const std::string& name : unit.tensors) {
-    if (const auto found = attention_of_.find(name); found != attention_of_.end())
+    if (const auto found = attention_beside_.find(name); found != attention_beside_.end())
       attentions.push_back(found->second);
   }
   return attentions;
@@ -106,10 +115,12 @@ void UnitWriter::write(const exporting::ExportUnit& unit) {
     } else if (const auto attention = attention_of_.find(name); attention != attention_of_.end()) {
       const quantization::QuantizedAttention& quantized = conversion.attentions[attention->second];
       const exporting::PlannedCache& cache = exporter_.plan().cache(quantized.key_producer);
-      const exporting::KvValues values = kv_values(quantized);
-      exporter_.write_kv(cache.scheme,
-                         {exporting::stored_scale(values.key_scale, cache.key.dtype),
-                          exporting::stored_scale(values.value_scale, cache.value.dtype)});
+      exporting::KvValues values = kv_values(quantized);
+      if (cache.scheme.has_scales) {
+        values.key_scale = exporting::stored_scale(values.key_scale, cache.key.dtype);
+        values.value_scale = exporting::stored_scale(values.value_scale, cache.value.dtype);
+      }
+      exporter_.write_kv(cache.scheme, values);
     } else {
       write_plain(name);
     }

@@ -10,7 +10,7 @@
 namespace lathe::formats {
 
 namespace {
-constexpr std::array<NamedFormat, 17> kNamedFormats{{
+constexpr std::array<NamedFormat, 18> kNamedFormats{{
     {"fp8", kFp8},
     {"fp8_per_channel", kFp8PerChannel},
     {"fp8_block_2d", kFp8Block2d},
@@ -22,6 +22,7 @@ constexpr std::array<NamedFormat, 17> kNamedFormats{{
     {"nvfp4", kNvfp4},
     {"nvfp4_four_over_six", kNvfp4FourOverSix},
     {"nvfp4_block_32", kNvfp4Block32},
+    {"nvfp4_block_32_fp8", kNvfp4Block32Fp8},
     {"mxfp8", kMxfp8},
     {"mxfp8_e5m2", kMxfp8E5M2},
     {"mxfp6", kMxfp6},

@@ -47,7 +47,7 @@ struct Format {
   BlockShape block;
   ScaleKind scale = ScaleKind::kFloat32;
   /// kE4M3TwoLevel: the block scale that the block with the tensor's amax gets; 256 for
-  /// four-over-six.
+  /// four-over-six, 448 / 6 where weights become FP8, so that none is above 448.
   float scale_bound = 448.0f;
   /// The value is rounded to E4M3 once more, with global_scale as its one scale: W4A8, whose
   /// kernels turn 4-bit weights into FP8. For kFloat32 scales.
@@ -73,9 +73,14 @@ inline constexpr Format kInt4Block{kInt4, {1, 128}};
 inline constexpr Format kInt4ThenFp8{kInt4, {1, 128}, ScaleKind::kFloat32, 448.0f, true};
 inline constexpr Format kNvfp4{kE2M1, {1, 16}, ScaleKind::kE4M3TwoLevel};
 inline constexpr float kFourOverSixBound = 256.0f;
-inline constexpr Format kNvfp4FourOverSix{kE2M1, {1, 16}, ScaleKind::kE4M3TwoLevel,
-                                          kFourOverSixBound};
+inline constexpr Format kNvfp4FourOverSix{
+    kE2M1, {1, 16}, ScaleKind::kE4M3TwoLevel, kFourOverSixBound};
 inline constexpr Format kNvfp4Block32{kE2M1, {1, 32}, ScaleKind::kE4M3TwoLevel};
+/// NVFP4 weights beside FP8 inputs: kernels turn them into FP8.
+inline constexpr float kFp8ProductBound = 448.0f / 6.0f;
+static_assert(6.0f * kFp8ProductBound == 448.0f);
+inline constexpr Format kNvfp4Block32Fp8{
+    kE2M1, {1, 32}, ScaleKind::kE4M3TwoLevel, kFp8ProductBound};
 inline constexpr Format kMxfp8{kE4M3, {1, 32}, ScaleKind::kE8M0};
 inline constexpr Format kMxfp8E5M2{kE5M2, {1, 32}, ScaleKind::kE8M0};
 inline constexpr Format kMxfp6{kE3M2, {1, 32}, ScaleKind::kE8M0};

@@ -44,8 +44,8 @@ struct Scales {
 /// float32 amax / bound, never subnormal: at least 2^-126. 1.0 if amax is 0, infinite or NaN.
 float scale_from_amax(float amax, float bound);
 
-/// The scale of the whole tensor: amax / (max_bound * scale_bound) for kE4M3TwoLevel, amax / 448 for
-/// formats that are then_fp8, 1.0 for the others.
+/// The scale of the whole tensor: amax / (max_bound * scale_bound) for kE4M3TwoLevel, amax / 448
+/// for formats that are then_fp8, 1.0 for the others.
 float global_scale_from_amax(const Format& format, float tensor_amax);
 
 /// The E4M3 code of clamp(block_amax / (bound * global_scale), 2^-9, 448); the code of 1.0 if
@@ -56,8 +56,8 @@ uint8_t two_level_code_from_amax(float block_amax, float bound, float global_sca
 /// instruction set gives another sum.
 double squared_error(std::span<const float> x, std::span<const float> y);
 
-/// Four-over-six: of the codes that make the block's largest value 6 and 4 (1.5 times the amax), the
-/// one with which the block errs less; the first if both err alike.
+/// Four-over-six: of the codes that make the block's largest value 6 and 4 (1.5 times the amax),
+/// the one with which the block errs less; the first if both err alike.
 uint8_t four_over_six_code(std::span<const float> block, float global_scale);
 
 /// The scales of a grid of amax values: the one place where an amax becomes a scale.

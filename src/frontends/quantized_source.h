@@ -36,6 +36,8 @@ struct QuantizedCache {
   std::string path;              // of the attention module: "model.layers.0.self_attn"
   std::optional<float> k_scale;  // amax / 448, for FP8 and NVFP4 alike
   std::optional<float> v_scale;
+  ir::ParameterPtr k_bias;  // of affine caches, broadcasting to [B, H, T, D]; null for the others
+  ir::ParameterPtr v_bias;
 };
 
 /// What a quantized checkpoint says about itself.
@@ -43,7 +45,7 @@ struct QuantizedSource {
   std::string method;                        // "modelopt", "fp8", "gptq", "awq", "mxfp4"
   std::string producer;                      // "modelopt 0.47.0"; "" if it does not say
   std::string quant_algo;                    // of the whole checkpoint: "NVFP4", "gptq 4 bits"
-  std::string kv_cache_quant_algo;           // "FP8", "NVFP4" or "" for none
+  std::string kv_cache_quant_algo;           // "FP8", "NVFP4", "NVFP4_AFFINE" or "" for none
   std::vector<std::string> exclude_modules;  // patterns, as written
   std::vector<QuantizedLinear> linears;      // by path
   /// Attentions that have a scale. With kv_cache_quant_algo set, the others take 1.0.

@@ -20,13 +20,10 @@ namespace {
 /// So many rows of scores are in memory at once.
 constexpr int64_t kRows = 256;
 
-void check_shapes(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                  const ScoreOptions& options) {
-  TORCH_CHECK(query.dim() == 4 && key.dim() == 4 && value.dim() == 4 && key.size(1) > 0 &&
-                  query.size(1) % key.size(1) == 0 && key.size(1) == value.size(1) &&
-                  key.size(2) == value.size(2) && query.size(3) == key.size(3),
-              "attention: query is ", query.sizes(), ", key is ", key.sizes(), ", value is ",
-              value.sizes());
+void check_scores(const at::Tensor& query, const at::Tensor& key, const ScoreOptions& options) {
+  TORCH_CHECK(query.dim() == 4 && key.dim() == 4 && key.size(1) > 0 &&
+                  query.size(1) % key.size(1) == 0 && query.size(3) == key.size(3),
+              "attention: query is ", query.sizes(), ", key is ", key.sizes());
   if (options.sinks) {
     TORCH_CHECK(options.sinks->dim() == 1 && options.sinks->size(0) == query.size(1),
                 "attention: sinks are ", options.sinks->sizes(), ", there are ", query.size(1),
@@ -57,7 +54,12 @@ at::Tensor visible(const at::Tensor& query, const at::Tensor& key,
   return seen;
 }
 
-at::Tensor probabilities(const at::Tensor& scores, const std::optional<at::Tensor>& sinks) {
+void check_value(const at::Tensor& key, const at::Tensor& value) {
+  TORCH_CHECK(value.dim() == 4 && key.size(1) == value.size(1) && key.size(2) == value.size(2),
+              "attention: key is ", key.sizes(), ", value is ", value.sizes());
+}
+
+at::Tensor softmax_with_sinks(const at::Tensor& scores, const std::optional<at::Tensor>& sinks) {
   if (!sinks) return at::softmax(scores, -1);
   const at::Tensor sink = sinks->to(at::kFloat)
                               .view({1, -1, 1, 1})
@@ -65,7 +67,95 @@ at::Tensor probabilities(const at::Tensor& scores, const std::optional<at::Tenso
   return at::softmax(at::cat({scores, sink}, -1), -1).narrow(-1, 0, scores.size(-1));
 }
 
+double factor_of(const at::Tensor& query, std::optional<double> scale) {
+  return scale.value_or(1.0 / std::sqrt(static_cast<double>(query.size(3))));
+}
+
+/// Float32 probabilities [B, H, rows, Tk] of some rows of the queries.
+class Scores {
+ public:
+  Scores(const at::Tensor& query, const at::Tensor& key,
+         const std::optional<at::Tensor>& padding_mask, bool causal, std::optional<double> scale,
+         std::optional<int64_t> sliding_window, const ScoreOptions& options)
+      : query_(query),
+        key_(key),
+        keys_(grouped(key).transpose(-1, -2)),
+        padding_mask_(padding_mask),
+        causal_(causal),
+        factor_(factor_of(query, scale)),
+        window_(sliding_window),
+        options_(options) {}
+
+  at::Tensor probabilities(int64_t begin, int64_t end) const {
+    const at::Tensor rows = query_.slice(2, begin, end).to(at::kFloat);
+    const at::Tensor by_group = rows.unflatten(1, {key_.size(1), query_.size(1) / key_.size(1)});
+    at::Tensor scores = at::matmul(by_group, keys_).flatten(1, 2) * factor_;
+    if (options_.softcap) scores = (scores / *options_.softcap).tanh() * *options_.softcap;
+    if (options_.bias) scores = scores + options_.bias->slice(2, begin, end).to(at::kFloat);
+    // Not -inf: a row that sees nothing must not become NaN.
+    const at::Tensor hidden =
+        visible(query_, key_, padding_mask_, causal_, window_, begin, end).logical_not();
+    scores = scores.masked_fill(hidden, std::numeric_limits<float>::lowest());
+    return softmax_with_sinks(scores, options_.sinks);
+  }
+
+ private:
+  const at::Tensor& query_;
+  const at::Tensor& key_;
+  at::Tensor keys_;
+  const std::optional<at::Tensor>& padding_mask_;
+  bool causal_;
+  double factor_;
+  std::optional<int64_t> window_;
+  const ScoreOptions& options_;
+};
+
 }  // namespace
+
+at::Tensor attention_probabilities(const at::Tensor& query, const at::Tensor& key,
+                                   const std::optional<at::Tensor>& padding_mask, bool causal,
+                                   std::optional<double> scale,
+                                   std::optional<int64_t> sliding_window,
+                                   const ScoreOptions& options) {
+  check_scores(query, key, options);
+  const Scores scores(query, key, padding_mask, causal, scale, sliding_window, options);
+  return scores.probabilities(0, query.size(2)).to(query.scalar_type());
+}
+
+at::Tensor attention_values(const at::Tensor& probabilities, const at::Tensor& value) {
+  TORCH_CHECK(probabilities.dim() == 4 && value.dim() == 4 && value.size(1) > 0 &&
+                  probabilities.size(1) % value.size(1) == 0 &&
+                  probabilities.size(3) == value.size(2),
+              "attention: probabilities are ", probabilities.sizes(), ", value is ", value.sizes());
+  const int64_t groups = value.size(1);
+  const at::Tensor by_group =
+      probabilities.to(at::kFloat).unflatten(1, {groups, probabilities.size(1) / groups});
+  const at::Tensor result = at::matmul(by_group, grouped(value)).flatten(1, 2);
+  // In memory [B, T, H, D], as the projection that follows wants it.
+  return result.to(value.scalar_type()).transpose(1, 2).contiguous().transpose(1, 2);
+}
+
+at::Tensor sdpa_probabilities(const at::Tensor& query, const at::Tensor& key,
+                              const std::optional<at::Tensor>& mask, double dropout, bool causal,
+                              std::optional<double> scale, bool enable_gqa) {
+  TORCH_CHECK(query.dim() == 4 && key.dim() == 4 && dropout == 0.0, "attention: query is ",
+              query.sizes(), ", key is ", key.sizes(), ", dropout is ", dropout);
+  const at::Tensor rows = query.to(at::kFloat);
+  at::Tensor keys = key.to(at::kFloat).transpose(-1, -2);
+  if (enable_gqa) keys = keys.repeat_interleave(query.size(1) / key.size(1), 1);
+  at::Tensor scores = at::matmul(rows, keys) * factor_of(query, scale);
+  constexpr float kHidden = std::numeric_limits<float>::lowest();
+  if (mask && mask->scalar_type() == at::kBool) {
+    scores = scores.masked_fill(mask->logical_not(), kHidden);
+  } else if (mask) {
+    scores = scores + mask->to(at::kFloat);
+  }
+  if (causal) {  // unlike lathe::attention, the first query is as old as the first key
+    const at::Tensor seen = at::ones_like(scores.slice(0, 0, 1).slice(1, 0, 1), at::kBool).tril();
+    scores = scores.masked_fill(seen.logical_not(), kHidden);
+  }
+  return at::softmax(scores, -1).to(query.scalar_type());
+}
 
 at::Tensor attention_with_options(const at::Tensor& query, const at::Tensor& key,
                                   const at::Tensor& value,
@@ -76,26 +166,17 @@ at::Tensor attention_with_options(const at::Tensor& query, const at::Tensor& key
   if (!options.any()) {
     return attention(query, key, value, padding_mask, causal, scale, sliding_window);
   }
-  check_shapes(query, key, value, options);
+  check_scores(query, key, options);
+  check_value(key, value);
   const int64_t heads = query.size(1);
   const int64_t tokens = query.size(2);
-  const double factor = scale.value_or(1.0 / std::sqrt(static_cast<double>(query.size(3))));
-  const at::Tensor keys = grouped(key).transpose(-1, -2);
   const at::Tensor values = grouped(value);
+  const Scores scores(query, key, padding_mask, causal, scale, sliding_window, options);
   std::vector<at::Tensor> parts;
   for (int64_t begin = 0; begin < std::max<int64_t>(tokens, 1); begin += kRows) {
     const int64_t end = std::min(begin + kRows, tokens);
-    const at::Tensor rows = query.slice(2, begin, end).to(at::kFloat);
-    const at::Tensor by_group = rows.unflatten(1, {key.size(1), heads / key.size(1)});
-    at::Tensor scores = at::matmul(by_group, keys).flatten(1, 2) * factor;
-    if (options.softcap) scores = (scores / *options.softcap).tanh() * *options.softcap;
-    if (options.bias) scores = scores + options.bias->slice(2, begin, end).to(at::kFloat);
-    // Not -inf: a row that sees nothing must not become NaN.
-    const at::Tensor hidden =
-        visible(query, key, padding_mask, causal, sliding_window, begin, end).logical_not();
-    scores = scores.masked_fill(hidden, std::numeric_limits<float>::lowest());
-    const at::Tensor shares = probabilities(scores, options.sinks);
-    const at::Tensor shares_by_group = shares.unflatten(1, {key.size(1), heads / key.size(1)});
+    const at::Tensor shares_by_group =
+        scores.probabilities(begin, end).unflatten(1, {key.size(1), heads / key.size(1)});
     parts.push_back(at::matmul(shares_by_group, values).flatten(1, 2).to(query.scalar_type()));
   }
   return parts.size() == 1 ? parts.front() : at::cat(parts, 2);

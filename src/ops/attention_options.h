@@ -25,4 +25,19 @@ at::Tensor attention_with_options(const at::Tensor& query, const at::Tensor& key
                                   std::optional<int64_t> sliding_window,
                                   const ScoreOptions& options);
 
+/// "lathe::attention_probabilities": what attention_with_options multiplies values with, [B, H, Tq,
+/// Tk] in the query's dtype, and "lathe::attention_values", that product.
+at::Tensor attention_probabilities(const at::Tensor& query, const at::Tensor& key,
+                                   const std::optional<at::Tensor>& padding_mask, bool causal,
+                                   std::optional<double> scale,
+                                   std::optional<int64_t> sliding_window,
+                                   const ScoreOptions& options);
+at::Tensor attention_values(const at::Tensor& probabilities, const at::Tensor& value);
+
+/// "lathe::sdpa_probabilities": those of aten::scaled_dot_product_attention, whose arguments it
+/// takes.
+at::Tensor sdpa_probabilities(const at::Tensor& query, const at::Tensor& key,
+                              const std::optional<at::Tensor>& mask, double dropout, bool causal,
+                              std::optional<double> scale, bool enable_gqa);
+
 }  // namespace lathe::ops

@@ -133,6 +133,17 @@ at::Tensor attention_op(const at::Tensor& query, const at::Tensor& key, const at
                                 {.softcap = softcap, .sinks = sinks, .bias = bias});
 }
 
+at::Tensor attention_probabilities_op(const at::Tensor& query, const at::Tensor& key,
+                                      const std::optional<at::Tensor>& padding_mask, bool causal,
+                                      std::optional<double> scale,
+                                      std::optional<int64_t> sliding_window,
+                                      std::optional<double> softcap,
+                                      const std::optional<at::Tensor>& sinks,
+                                      const std::optional<at::Tensor>& bias) {
+  return attention_probabilities(query, key, padding_mask, causal, scale, sliding_window,
+                                 {.softcap = softcap, .sinks = sinks, .bias = bias});
+}
+
 void define_operators(torch::Library& library) {
   library.def("rms_norm(Tensor x, Tensor weight, float eps, float weight_offset=0.0) -> Tensor",
               &rms_norm);
@@ -149,6 +160,16 @@ void define_operators(torch::Library& library) {
       "float? scale=None, int? sliding_window=None, float? softcap=None, Tensor? sinks=None, "
       "Tensor? bias=None) -> Tensor",
       &attention_op);
+  library.def(
+      "attention_probabilities(Tensor query, Tensor key, Tensor? padding_mask=None, bool "
+      "causal=True, float? scale=None, int? sliding_window=None, float? softcap=None, Tensor? "
+      "sinks=None, Tensor? bias=None) -> Tensor",
+      &attention_probabilities_op);
+  library.def("attention_values(Tensor probabilities, Tensor value) -> Tensor", &attention_values);
+  library.def(
+      "sdpa_probabilities(Tensor query, Tensor key, Tensor? attn_mask=None, float dropout_p=0.0, "
+      "bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor",
+      &sdpa_probabilities);
   define_architecture_operators(library);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -81,10 +82,24 @@ ir::GraphPtr convolution_graph(const ir::Module& leaf) {
   return graph.build();
 }
 
+/// What attention becomes where its probabilities are quantized.
+struct SplitAttention {
+  std::string_view whole;
+  std::string_view probabilities;  // takes all that `whole` takes, without the value
+};
+constexpr std::array kSplitAttentions = {
+    SplitAttention{"lathe::attention", "lathe::attention_probabilities"},
+    SplitAttention{"aten::scaled_dot_product_attention", "lathe::sdpa_probabilities"},
+};
+constexpr std::string_view kAttentionValues = "lathe::attention_values";
+constexpr std::string_view kProbabilityQuantizer = "p_bmm_quantizer";
+
 /// The rows of activations are tokens: another number of them in each batch.
 void refuse_static_blocks(const TensorQuantizer& quantizer) {
   const QuantizerFormat& format = quantizer.format();
-  if (!format.needs_amax() || format.amax_block() == formats::kPerTensor) return;
+  const bool computed = format.format.scale != formats::ScaleKind::kFloat32;
+  const bool one_amax = !format.needs_amax() || format.amax_block() == formats::kPerTensor;
+  if (one_amax && !(computed && format.static_blocks)) return;
   throw_user("{}: activations have one static scale a tensor, or dynamic ones, not {}",
              quantizer.name(), quantizer.describe());
 }
@@ -123,6 +138,7 @@ class Converter {
       layer.weight->set_channel_axis(*rule.channel_axis);
       leave_blocks_alone(layer);
     }
+    bound_for_fp8(layer);
     module.type = std::string(rule.composite_type);
     const bool has_bias = module.parameters.find("bias") != nullptr;
     const ir::GraphPtr linear = has_bias ? linear_bias_ : linear_;
@@ -141,7 +157,9 @@ class Converter {
     attention.query = &add_quantizer(path, module, kAttentionQuantizers[0], module.type);
     attention.key = &add_quantizer(path, module, kAttentionQuantizers[1], module.type);
     attention.value = &add_quantizer(path, module, kAttentionQuantizers[2], module.type);
-    module.graph = with_attention_quantizers(module.graph);
+    if (wants_probabilities(path, module))
+      attention.probabilities = &add_quantizer(path, module, kProbabilityQuantizer, module.type);
+    module.graph = with_attention_quantizers(module.graph, attention.probabilities != nullptr);
     result_.attentions.push_back(attention);
   }
 
@@ -175,7 +193,9 @@ class Converter {
     const std::string full_name = ir::join_path(path, name);
     const ResolvedQuantizer resolved = resolver_.resolve(full_name, parent_class);
     const bool enabled = resolved.enabled && (resolved.module_is_named || !reads_embedding(module));
-    auto quantizer = std::make_shared<TensorQuantizer>(full_name, false, resolved.stages);
+    const auto role = name == kWeightQuantizer ? TensorQuantizer::Role::kWeight
+                                               : TensorQuantizer::Role::kActivation;
+    auto quantizer = std::make_shared<TensorQuantizer>(full_name, false, resolved.stages, role);
     try {
       quantizer->set_enabled(enabled);
       if (enabled && name != kWeightQuantizer) refuse_static_blocks(*quantizer);
@@ -188,14 +208,31 @@ class Converter {
     return *quantizer;
   }
 
+  /// Kernels turn NVFP4 weights into FP8 where inputs are FP8: none may be above 448 then.
+  static void bound_for_fp8(const QuantizedLayer& layer) {
+    if (layer.input == nullptr || !layer.input->enabled() || !layer.weight->enabled()) return;
+    const formats::Format& weight = layer.weight->format().format;
+    const formats::Format& input = layer.input->format().format;
+    const bool fp8 = input.element == formats::kE4M3 && input.scale == formats::ScaleKind::kFloat32;
+    const bool nvfp4 = weight.scale == formats::ScaleKind::kE4M3TwoLevel;
+    if (fp8 && nvfp4 && !weight.four_over_six())
+      layer.weight->set_scale_bound(formats::kFp8ProductBound);
+  }
+
+  bool wants_probabilities(const std::string& path, const ir::Module& module) const {
+    const std::string name = ir::join_path(path, kProbabilityQuantizer);
+    const ResolvedQuantizer resolved = resolver_.resolve(name, module.type);
+    return resolved.enabled && resolved.entry.has_value();
+  }
+
   bool reads_embedding(const ir::Module& module) const {
     const ir::ParameterPtr* weight = module.parameters.find("weight");
     return weight != nullptr && embedding_weights_.contains(weight->get());
   }
 
   /// Layers that share a graph share its rewrite.
-  ir::GraphPtr with_attention_quantizers(const ir::GraphPtr& original) {
-    ir::GraphPtr& rewritten = rewritten_[original.get()];
+  ir::GraphPtr with_attention_quantizers(const ir::GraphPtr& original, bool split) {
+    ir::GraphPtr& rewritten = rewritten_[{original.get(), split}];
     if (rewritten) return rewritten;
     originals_.push_back(original);
     ir::Graph graph = original->clone();
@@ -209,9 +246,32 @@ class Converter {
             {NodeKind::kCallModule, {}, std::string(kAttentionQuantizers[index]), {value}, {}});
         ++i;
       }
+      if (!split) continue;
+      split_attention(graph, node);
+      i += 2;
     }
     rewritten = std::make_shared<const ir::Graph>(std::move(graph));
     return rewritten;
+  }
+
+  /// `node` becomes the product of probabilities, quantized, and values.
+  static void split_attention(ir::Graph& graph, Node* node) {
+    const auto split = std::find_if(kSplitAttentions.begin(), kSplitAttentions.end(),
+                                    [&](const auto& s) { return s.whole == node->target; });
+    check_internal(split != kSplitAttentions.end(), "no way to take {} apart", node->target);
+    std::vector<Argument> arguments = node->args;
+    const Argument value = arguments[2];
+    arguments.erase(arguments.begin() + 2);
+    Node* probabilities = graph.insert_before(node, {NodeKind::kCallOp,
+                                                     {},
+                                                     std::string(split->probabilities),
+                                                     std::move(arguments),
+                                                     std::move(node->kwargs)});
+    Node* quantized = graph.insert_before(
+        node, {NodeKind::kCallModule, {}, std::string(kProbabilityQuantizer), {probabilities}, {}});
+    node->target = std::string(kAttentionValues);
+    node->args = {quantized, value};
+    node->kwargs.clear();
   }
 
   const QuantizerResolver& resolver_;
@@ -219,7 +279,7 @@ class Converter {
   LayerKinds kinds_;
   std::unordered_set<const ir::Parameter*> embedding_weights_;
   ir::GraphPtr linear_, linear_bias_, embedding_;
-  std::unordered_map<const ir::Graph*, ir::GraphPtr> rewritten_;
+  std::map<std::pair<const ir::Graph*, bool>, ir::GraphPtr> rewritten_;  // true: taken apart
   std::vector<ir::GraphPtr> originals_;  // keeps the keys of rewritten_ alive
   Conversion result_;
 };
@@ -263,6 +323,14 @@ std::vector<std::vector<std::string>> traced_groups(const ir::Module& root, Laye
 
 }  // namespace
 
+std::vector<TensorQuantizer*> QuantizedAttention::quantizers() const {
+  std::vector<TensorQuantizer*> all;
+  for (TensorQuantizer* quantizer : {query, key, value, probabilities}) {
+    if (quantizer != nullptr) all.push_back(quantizer);
+  }
+  return all;
+}
+
 std::vector<TensorQuantizer*> Conversion::quantizers() const {
   std::vector<TensorQuantizer*> all;
   for (const QuantizedLayer& layer : layers) {
@@ -271,7 +339,8 @@ std::vector<TensorQuantizer*> Conversion::quantizers() const {
     }
   }
   for (const QuantizedAttention& attention : attentions) {
-    all.insert(all.end(), {attention.query, attention.key, attention.value});
+    const std::vector<TensorQuantizer*> own = attention.quantizers();
+    all.insert(all.end(), own.begin(), own.end());
   }
   return all;
 }

@@ -24,15 +24,19 @@ struct QuantizedLayer {
   const ir::ParameterPtr& parameter() const { return *module->parameters.find("weight"); }
 };
 
-/// An attention whose keys and values can be quantized, with the paths of the modules that make
-/// them.
+/// An attention whose queries, keys, values and probabilities can be quantized, with the paths of
+/// the modules that make keys and values.
 struct QuantizedAttention {
   std::string path;
   TensorQuantizer* query = nullptr;
   TensorQuantizer* key = nullptr;
   TensorQuantizer* value = nullptr;
+  TensorQuantizer* probabilities = nullptr;  // only where an entry configures it: see convert
   std::string key_producer;  // "model.layers.0.self_attn.k_proj"; "" if no module is found
   std::string value_producer;
+
+  /// Those that there are.
+  std::vector<TensorQuantizer*> quantizers() const;
 };
 
 /// What a conversion put into a model.
@@ -72,12 +76,13 @@ bool is_attention(const ir::Node& node);
 
 /// Rewrites the tree: each leaf of the table becomes its composite (QuantLinear = input_quantizer,
 /// weight_quantizer, aten::linear, output_quantizer), and q_bmm_quantizer, k_bmm_quantizer,
-/// v_bmm_quantizer go before each attention. What each quantizer does is the resolver's to say,
-/// but an Embedding, and a Linear whose weight is an Embedding's (a tied head), stay as they are
-/// unless an entry says that it means them: no engine looks for such weights quantized.
-/// Problems of quantizers (not supported formats) are appended to `problems`; such quantizers are
-/// left disabled. `name_groups`: the groups of a model without a graph. Layers that lift_layers
-/// made are converted like any.
+/// v_bmm_quantizer go before each attention. An attention for which an entry with a cfg switches
+/// p_bmm_quantizer on is taken apart, so that its probabilities go through one. What each quantizer
+/// does is the resolver's to say, but an Embedding, and a Linear whose weight is an Embedding's (a
+/// tied head), stay as they are unless an entry says that it means them: no engine looks for such
+/// weights quantized. Problems of quantizers (not supported formats) are appended to `problems`;
+/// such quantizers are left disabled. `name_groups`: the groups of a model without a graph.
+/// Layers that lift_layers made are converted like any.
 Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
                    const std::vector<std::vector<std::string>>& name_groups,
                    std::vector<std::string>& problems, LayerKinds kinds = LayerKinds::kMatrices);

@@ -50,13 +50,8 @@ BlockShape block_shape_of(const BlockSizes& blocks, const std::string& where) {
 }
 
 void refuse_unsupported(const QuantizerAttributes& attributes, const std::string& where) {
-  if (attributes.bias) throw_user("{}: affine quantization (bias) is not supported", where);
-  if (attributes.rotate.enable) throw_user("{}: rotation is not supported", where);
   if (attributes.calibrator == Calibrator::kHistogram) {
     throw_user("{}: the histogram calibrator is not supported; use max", where);
-  }
-  if (attributes.block_sizes && attributes.block_sizes->four_over_six) {
-    throw_user("{}: four_over_six is not supported", where);
   }
   if (attributes.block_sizes && !attributes.block_sizes->scale_block_sizes.empty()) {
     throw_user("{}: scale_block_sizes are not supported", where);
@@ -65,8 +60,7 @@ void refuse_unsupported(const QuantizerAttributes& attributes, const std::string
 
 }  // namespace
 
-bool QuantizerFormat::needs_amax() const {
-  if (constant_amax) return false;
+bool QuantizerFormat::uses_amax() const {
   return format.scale == ScaleKind::kE4M3TwoLevel ||
          (format.scale == ScaleKind::kFloat32 && !dynamic);
 }
@@ -91,19 +85,49 @@ QuantizerFormat quantizer_format(const QuantizerAttributes& attributes, const st
     result.format.block = block_shape_of(*attributes.block_sizes, where);
     result.format.scale = scale_kind_of(*attributes.block_sizes, where);
     const bool scaled = result.format.scale != ScaleKind::kFloat32;
-    if (scaled && !attributes.block_sizes->dynamic) {
-      throw_user("{}: static scales for {} need a search, which is not supported", where,
-                 describe(attributes));
+    result.static_blocks = !attributes.block_sizes->dynamic && !result.dynamic;
+    result.dynamic = result.dynamic || attributes.block_sizes->dynamic || scaled;
+    if (attributes.block_sizes->four_over_six) {
+      result.format.scale_bound = formats::kFourOverSixBound;
     }
-    result.dynamic = result.dynamic || attributes.block_sizes->dynamic;
     // MX integers are symmetric: -128 would need the next power of two.
     if (result.format.scale == ScaleKind::kE8M0 && !attributes.num_bits.is_float())
       result.format.element.narrow_range = true;
   }
-  if (result.constant_amax && result.amax_block() != formats::kPerTensor) {
+  result.is_cast = attributes.use_constant_amax;
+  result.bias = attributes.bias;
+  result.rotate = attributes.rotate;
+  const bool one_amax = !result.uses_amax() || result.amax_block() == formats::kPerTensor;
+  if (result.constant_amax && !one_amax) {
     throw_user("{}: a constant amax is for one scale a tensor, not for {}", where,
                describe(attributes));
   }
+  if (result.bias && !one_amax) {
+    throw_user(
+        "{}: affine quantization (bias) is for one scale a tensor or dynamic blocks, not for "
+        "{}",
+        where, describe(attributes));
+  }
+  return result;
+}
+
+QuantizerFormat quantizer_format(std::span<const QuantizerAttributes> stages,
+                                 const std::string& where) {
+  check_internal(!stages.empty(), "{} has no attributes", where);
+  QuantizerFormat result = quantizer_format(stages[0], where);
+  if (stages.size() == 1) return result;
+  const QuantizerFormat second = quantizer_format(stages[1], where);
+  const bool is_integer = result.format.element.kind == formats::ElementKind::kInt &&
+                          result.format.scale == ScaleKind::kFloat32 && !result.dynamic;
+  const bool plain = !result.bias && !result.rotate.enable && !result.constant_amax;
+  const bool then_fp8 = second == QuantizerFormat{.format = formats::kFp8};
+  if (stages.size() > 2 || !is_integer || !plain || !then_fp8) {
+    throw_user(
+        "{}: a sequential quantizer is integers with static scales and then fp8 per-tensor, "
+        "found {}",
+        where, describe(stages));
+  }
+  result.format.then_fp8 = true;
   return result;
 }
 

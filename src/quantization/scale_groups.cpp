@@ -37,8 +37,19 @@ void finish_together(const Members& members) {
   const std::vector<float> amax = largest_amax(members);
   for (TensorQuantizer* member : members) {
     if (!member->has_amax() && !member->keeps_scales()) member->set_amax(amax);
+    if (!member->bias().defined() && members[0]->bias().defined())
+      member->set_bias(members[0]->bias());
     member->finish(amax);
   }
+}
+
+/// Weights whose blocks have scales of their own below one scale of the group.
+void finish_with_shared_scale(const Members& members) {
+  float largest = 0.0f;
+  for (const TensorQuantizer* member : members) {
+    for (const float amax : member->amax()) largest = std::max(largest, amax);
+  }
+  for (TensorQuantizer* member : members) member->finish_with_tensor_amax(largest);
 }
 
 void finish_each(const Members& members) {
@@ -57,7 +68,7 @@ std::vector<const QuantizedLayer*> weight_members(const Conversion& conversion,
 }
 
 bool shares_weight_scale(const formats::Format& format, const ScaleOptions& options) {
-  if (format.scale == formats::ScaleKind::kE4M3TwoLevel) return true;
+  if (format.has_global_scale()) return true;
   return options.fuse_scales && format.scale == formats::ScaleKind::kFloat32 &&
          format.block == formats::kPerTensor;
 }
@@ -82,7 +93,9 @@ void finish_group(const Conversion& conversion, const std::vector<size_t>& group
   Members weights;
   for (const QuantizedLayer* member : weight_members(conversion, group))
     weights.push_back(member->weight);
-  if (!weights.empty() && shares_weight_scale(weights[0]->format().format, options)) {
+  if (!weights.empty() && weights[0]->format().format.then_fp8) {
+    finish_with_shared_scale(weights);
+  } else if (!weights.empty() && shares_weight_scale(weights[0]->format().format, options)) {
     finish_together(weights);
   } else {
     finish_each(weights);
@@ -108,6 +121,8 @@ void finish_attention(const QuantizedAttention& attention) {
       quantizer->finish();  // FP8: the cache's scale itself
     }
   }
+  if (attention.probabilities != nullptr && attention.probabilities->enabled())
+    attention.probabilities->finish();
 }
 
 }  // namespace lathe::quantization

@@ -8,8 +8,8 @@
 namespace lathe::quantization {
 
 struct ScaleOptions {
-  /// Per-tensor float32 weight scales (FP8, INT8) are shared by a group. NVFP4's global scales are
-  /// shared in any case.
+  /// Per-tensor float32 weight scales (FP8, INT8) are shared by a group. NVFP4's global scales and
+  /// the FP8 scales of W4A8 are shared in any case.
   bool fuse_scales = true;
 };
 

@@ -7,19 +7,11 @@
 
 #include "base/error.h"
 #include "kernels/kernels.h"
+#include "quantization/rotation.h"
 #include "quantization/tensor_matrix.h"
 
 namespace lathe::quantization {
 namespace {
-
-QuantizerFormat single_format(const TensorQuantizer::Stages& stages, const std::string& name) {
-  check_internal(stages != nullptr && !stages->empty(), "{} has no attributes", name);
-  if (stages->size() > 1) {
-    throw_user("{}: sequential quantizers ({}) are not supported", name,
-               describe(std::span(*stages)));
-  }
-  return quantizer_format(stages->front(), name);
-}
 
 std::vector<float> amax_of(const at::Tensor& x, formats::BlockShape block,
                            const std::string& name) {
@@ -34,15 +26,19 @@ std::vector<float> amax_of(const at::Tensor& x, formats::BlockShape block,
 
 }  // namespace
 
-TensorQuantizer::TensorQuantizer(std::string name, bool enabled, Stages stages)
-    : name_(std::move(name)), enabled_(false), stages_(std::move(stages)) {
+TensorQuantizer::TensorQuantizer(std::string name, bool enabled, Stages stages, Role role)
+    : name_(std::move(name)), enabled_(false), stages_(std::move(stages)), role_(role) {
+  if (stages_ != nullptr && !stages_->empty()) rotation_ = stages_->front().rotate;
   set_enabled(enabled);
 }
 
 void TensorQuantizer::set_enabled(bool enabled) {
   if (enabled && !format_) {
-    format_ = single_format(stages_, name_);
-    if (format_->constant_amax) {
+    check_internal(stages_ != nullptr, "{} has no attributes", name_);
+    format_ = quantizer_format(std::span(*stages_), name_);
+    const bool blocks = format_->format.scale != formats::ScaleKind::kFloat32;
+    if (role_ == Role::kWeight) format_->dynamic = blocks;
+    if (format_->constant_amax && format_->uses_amax()) {
       set_amax({*format_->constant_amax});
       finish();
     }
@@ -63,19 +59,32 @@ std::string TensorQuantizer::describe() const {
 
 at::Tensor TensorQuantizer::forward(const at::Tensor& input) {
   // Without .to, a float32 scale would make bfloat16 activations float32.
-  const at::Tensor x =
+  at::Tensor x =
       pre_quant_scale_.defined() ? at::mul(input, pre_quant_scale_).to(input.scalar_type()) : input;
-  if (!enabled_ || mode_ == Mode::kBypass || x.numel() == 0) return x;
-  if (mode_ == Mode::kObserve) {
-    observe(x);
-    return x;
+  if (mode_ == Mode::kFolded || x.numel() == 0) return x;
+  if (rotation_.enable) {
+    if (rotation_.rotate_back && !enabled_) return x;
+    x = rotate(x, rotation_, name_);
   }
-  return quantize(x);
+  if (mode_ == Mode::kObserve && enabled_) observe(x);
+  const bool rounds = enabled_ && mode_ == Mode::kQuantize;
+  at::Tensor y = rounds ? quantize(x) : x;
+  return rotation_.enable && rotation_.rotate_back ? rotate(y, rotation_, name_) : y;
 }
 
 void TensorQuantizer::observe(const at::Tensor& x) {
-  if (!format_->needs_amax() || keeps_scales()) return;
-  const at::Tensor dense = to_channel_rows(x, channel_axis_);
+  if (keeps_scales()) return;
+  check_sign(x);
+  if (format_->bias && !format_->bias->dynamic) {
+    amax_of(x.contiguous(), formats::kPerTensor, name_);  // finds what is not finite
+    bias_.observe(x, *format_->bias);
+    if (format_->needs_amax()) amax_ = {bias_.amax()};
+    has_scales_ = false;
+    return;
+  }
+  if (!format_->needs_amax()) return;
+  const at::Tensor seen_values = format_->bias ? centered(x, *format_->bias) : x;
+  const at::Tensor dense = to_channel_rows(seen_values, channel_axis_);
   std::vector<float> seen = amax_of(dense, format_->amax_block(), name_);
   if (has_amax()) {
     merge_amax(seen);
@@ -99,6 +108,7 @@ void TensorQuantizer::merge_amax(const std::vector<float>& other) {
 }
 
 void TensorQuantizer::reset() {
+  bias_.reset();
   if (format_ && format_->constant_amax) return;
   amax_.clear();
   scales_ = {};
@@ -110,6 +120,25 @@ void TensorQuantizer::finish(const std::vector<float>& group_amax) {
   if (group_amax.empty()) return;
   scales_ = scales_for(group_amax);
   has_scales_ = true;
+}
+
+void TensorQuantizer::finish_with_tensor_amax(float tensor_amax) {
+  if (amax_.empty()) return;
+  scales_ = formats::scales_from_amax(
+      format_->format, amax_, formats::global_scale_from_amax(format_->format, tensor_amax));
+  has_scales_ = true;
+}
+
+void TensorQuantizer::leave_uncalibrated() {
+  check_internal(format_.has_value(), "{} was never enabled", name_);
+  format_->uncalibrated = true;
+  if (format_->format.scale == formats::ScaleKind::kFloat32) format_->dynamic = true;
+}
+
+void TensorQuantizer::set_scale_bound(float bound) {
+  check_internal(format_.has_value(), "{} was never enabled", name_);
+  format_->format.scale_bound = bound;
+  has_scales_ = false;
 }
 
 void TensorQuantizer::set_scales(formats::Scales scales) {
@@ -132,6 +161,7 @@ void TensorQuantizer::restore(const QuantizerFormat& format,
                               std::optional<formats::Scales> scales) {
   format_ = format;
   stages_ = nullptr;
+  rotation_ = format.rotate;
   enabled_ = true;
   reset();
   if (scales) set_scales(std::move(*scales));
@@ -139,17 +169,39 @@ void TensorQuantizer::restore(const QuantizerFormat& format,
 
 formats::Scales TensorQuantizer::scales_for(const std::vector<float>& amax) const {
   const formats::Format& format = format_->format;
-  if (format.scale == formats::ScaleKind::kFloat32) return formats::scales_from_amax(format, amax);
+  if (format.scale == formats::ScaleKind::kFloat32) {
+    const float tensor_amax = *std::max_element(amax.begin(), amax.end());
+    return formats::scales_from_amax(format, amax,
+                                     formats::global_scale_from_amax(format, tensor_amax));
+  }
   return formats::Scales::make(format.scale, 0,
                                formats::global_scale_from_amax(format, amax.at(0)));
 }
 
+void TensorQuantizer::check_sign(const at::Tensor& x) const {
+  if (!format_->format.element.is_unsigned) return;
+  const double least = x.min().item<double>();
+  if (least >= 0) return;
+  throw_data("{}: a value of {:.6g}, but its numbers are unsigned ({})", name_, least, describe());
+}
+
 at::Tensor TensorQuantizer::quantize(const at::Tensor& x) const {
+  check_sign(x);
+  return format_->bias ? quantize_around_bias(x) : round(x);
+}
+
+at::Tensor TensorQuantizer::quantize_around_bias(const at::Tensor& x) const {
+  const bool known = !format_->bias->dynamic && bias_.value().defined();
+  const at::Tensor bias = known ? bias_.value() : bias_of(x, *format_->bias);
+  return round(x.to(at::kFloat).sub(bias)).add(bias).to(x.scalar_type());
+}
+
+at::Tensor TensorQuantizer::round(const at::Tensor& x) const {
   const at::Tensor dense = to_channel_rows(x, channel_axis_);
   at::Tensor y = at::empty_like(dense);
   const kernels::MatrixView from = matrix_view(dense, name_);
   const kernels::MutableMatrixView to = mutable_matrix_view(y, name_);
-  const bool own_scales = format_->needs_amax() && !has_scales_;
+  const bool own_scales = format_->uses_amax() && !has_scales_;
   const formats::Scales scales =
       own_scales ? scales_for(amax_of(dense, format_->amax_block(), name_)) : formats::Scales();
   const formats::Scales& used = own_scales ? scales : scales_;

@@ -9,6 +9,7 @@
 
 #include "formats/scale.h"
 #include "ir/module.h"
+#include "quantization/affine_bias.h"
 #include "quantization/quantizer_format.h"
 
 namespace lathe::quantization {
@@ -27,11 +28,15 @@ class TensorQuantizer : public ir::ModuleState {
     kQuantize,  // y = Q(x)
     kObserve,   // y = x, and amax is gathered
     kBypass,    // y = x
+    kFolded,    // the tensor is quantized (and rotated) already
   };
+
+  /// The scales of a weight are those of the tensor at hand whenever they are computed.
+  enum class Role { kActivation, kWeight };
 
   /// `name`: the full dotted name. An enabled quantizer must have attributes that are supported
   /// (UserError).
-  TensorQuantizer(std::string name, bool enabled, Stages stages);
+  TensorQuantizer(std::string name, bool enabled, Stages stages, Role role = Role::kActivation);
 
   const std::string& name() const { return name_; }
   bool enabled() const { return enabled_; }
@@ -42,7 +47,8 @@ class TensorQuantizer : public ir::ModuleState {
   std::string describe() const override;
 
   /// What the module does: by mode, if it is enabled. A quantizer that needs an amax and has none
-  /// takes that of x.
+  /// takes that of x. A rotation is done by a quantizer that is off as well, in all modes but
+  /// kFolded. DataError if numbers are unsigned and x has negative ones.
   at::Tensor forward(const at::Tensor& input);
 
   /// amax := max(amax, that of x). DataError that names the quantizer if x holds NaN or infinities.
@@ -61,6 +67,9 @@ class TensorQuantizer : public ir::ModuleState {
   void finish() { finish(amax_); }
   /// The same with the amax of a group, of the same shape; the quantizer's own stays what it saw.
   void finish(const std::vector<float>& group_amax);
+  /// The same for a format with a scale of the whole tensor beside static block scales: the blocks'
+  /// scales are made of the quantizer's own amax, that of the tensor of `tensor_amax`.
+  void finish_with_tensor_amax(float tensor_amax);
   bool has_scales() const { return has_scales_; }
   /// Static formats: a scale a block. NVFP4: global_scale alone.
   const formats::Scales& scales() const { return scales_; }
@@ -73,7 +82,7 @@ class TensorQuantizer : public ir::ModuleState {
   bool keeps_scales() const { return kept_ != nullptr; }
   /// Whether a calibration must look at the tensor: it is enabled, and its scales come from an
   /// amax.
-  bool needs_data() const { return enabled_ && format_->needs_amax() && !keeps_scales(); }
+  bool needs_data() const { return enabled_ && format_->needs_data() && !keeps_scales(); }
 
   /// Whether each scale follows from the amax of its own rows alone, and none is set.
   bool has_local_scales() const;
@@ -91,6 +100,20 @@ class TensorQuantizer : public ir::ModuleState {
   /// quantized_decomposed::quantize_per_tensor rounds them, and not of x / scale.
   void multiply_by_reciprocal() { by_reciprocal_ = true; }
 
+  /// Makes scales at each call, where they would have been calibrated.
+  void leave_uncalibrated();
+  /// NVFP4 whose blocks are scaled to another largest value: see formats::Format::scale_bound.
+  void set_scale_bound(float bound);
+
+  /// Of affine quantization: b of y = Q(x - b) + b, float32, over the axes that are kept; undefined
+  /// before any data was seen.
+  const at::Tensor& bias() const { return bias_.value(); }
+  void set_bias(at::Tensor bias) { bias_.set_value(std::move(bias)); }
+
+  const Rotation& rotation() const { return rotation_; }
+  /// The tensor is rotated already, for good.
+  void forget_rotation() { rotation_ = {}; }
+
   /// x is multiplied by this [K] first, also by a quantizer that is off (AWQ, SmoothQuant).
   void set_pre_quant_scale(at::Tensor scale) { pre_quant_scale_ = std::move(scale); }
   const at::Tensor& pre_quant_scale() const { return pre_quant_scale_; }
@@ -98,6 +121,9 @@ class TensorQuantizer : public ir::ModuleState {
  private:
   at::Tensor quantize(const at::Tensor& x) const;
   at::Tensor quantize_by_reciprocal(const at::Tensor& x, float scale) const;
+  at::Tensor quantize_around_bias(const at::Tensor& x) const;
+  at::Tensor round(const at::Tensor& x) const;
+  void check_sign(const at::Tensor& x) const;
   formats::Scales scales_for(const std::vector<float>& amax) const;
 
   std::string name_;
@@ -112,6 +138,9 @@ class TensorQuantizer : public ir::ModuleState {
   at::Tensor pre_quant_scale_;
   std::optional<int64_t> channel_axis_;
   bool by_reciprocal_ = false;
+  Role role_;
+  Rotation rotation_;
+  AffineBias bias_;
 };
 
 /// The quantizer of a TensorQuantizer module.

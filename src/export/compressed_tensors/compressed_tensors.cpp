@@ -21,8 +21,8 @@ class CompressedTensors final : public Dialect {
     return storages;
   }
 
-  std::string kv_algorithm(const formats::Format& format) const override {
-    return same_storage(format, formats::kFp8) ? "fp8" : "";
+  std::string kv_algorithm(const KvScheme& scheme) const override {
+    return same_storage(scheme.format, formats::kFp8) && !scheme.is_affine() ? "fp8" : "";
   }
 
   PlannedCache plan_cache(const KvScheme& scheme, DType model_dtype) const override {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/output_file.h"
@@ -140,7 +141,15 @@ void CheckpointExporter::State::write_scales(const io::TensorSpec& tensor, size_
                                              const formats::Scales& scales) {
   const size_t offset = first_cell * dtype_size(tensor.dtype);
   if (scales.kind == formats::ScaleKind::kFloat32) {
-    writer->write(tensor.name, offset, float_bytes(tensor, scales.values, false));
+    const std::optional<int64_t> count = checked_numel(tensor.shape);
+    const bool repeated = scales.values.size() == 1 && count.value_or(1) > 1;
+    // A weight with one scale, where each row has its own.
+    std::vector<float> rows;
+    if (repeated) rows.assign(static_cast<size_t>(*count), scales.values[0]);
+    writer->write(
+        tensor.name, offset,
+        float_bytes(tensor, repeated ? std::span(std::as_const(rows)) : std::span(scales.values),
+                    false));
   } else {
     writer->write(tensor.name, offset, bytes_of(scales.codes));
   }
@@ -245,8 +254,13 @@ void CheckpointExporter::write_quantized(const std::string& path, const at::Tens
 
 void CheckpointExporter::write_kv(const KvScheme& scheme, const KvValues& values) {
   const PlannedCache& cache = state_->plan.cache(scheme.key_path);
-  state_->write_floats(cache.key, {&values.key_scale, 1});
-  state_->write_floats(cache.value, {&values.value_scale, 1});
+  if (cache.scheme.has_scales) {
+    state_->write_floats(cache.key, {&values.key_scale, 1});
+    state_->write_floats(cache.value, {&values.value_scale, 1});
+  }
+  if (!cache.scheme.is_affine()) return;
+  write_plain(cache.key_bias.name, values.key_bias.view(cache.key_bias.shape));
+  write_plain(cache.value_bias.name, values.value_bias.view(cache.value_bias.shape));
 }
 
 void CheckpointExporter::write_plain(const std::string& name, const at::Tensor& value) {

@@ -33,8 +33,8 @@ class Dialect {
   virtual std::vector<std::optional<LayerStorage>> storages(std::span<const LayerScheme> layers,
                                                             DType model_dtype) const = 0;
 
-  /// The name of a KV cache of this format, "" if the dialect has none.
-  virtual std::string kv_algorithm(const formats::Format& format) const = 0;
+  /// The name of such a KV cache, "" if the dialect has none.
+  virtual std::string kv_algorithm(const KvScheme& scheme) const = 0;
   virtual PlannedCache plan_cache(const KvScheme& scheme, DType model_dtype) const = 0;
 
   virtual QuantizationJson describe(const std::vector<PlannedLayer>& layers,

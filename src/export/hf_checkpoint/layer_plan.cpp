@@ -109,14 +109,15 @@ void check_kv(const QuantizationScheme& scheme, const Dialect& dialect,
               std::vector<std::string>& problems) {
   ProblemsByReason found;
   for (const KvScheme& kv : scheme.kv) {
-    const std::string algorithm = dialect.kv_algorithm(kv.format);
-    const std::string first = dialect.kv_algorithm(scheme.kv.front().format);
+    const std::string algorithm = dialect.kv_algorithm(kv);
+    const std::string first = dialect.kv_algorithm(scheme.kv.front());
     if (algorithm.empty()) {
-      found.add(kv.key_path, fmt::format("the {} dialect has no {} KV cache{}", dialect.name(),
-                                         formats::format_name(kv.format),
-                                         other_dialects(dialect, [&](const Dialect& other) {
-                                           return !other.kv_algorithm(kv.format).empty();
-                                         })));
+      found.add(kv.key_path,
+                fmt::format("the {} dialect has no {}{} KV cache{}", dialect.name(),
+                            kv.is_affine() ? "affine " : "", formats::format_name(kv.format),
+                            other_dialects(dialect, [&](const Dialect& other) {
+                              return !other.kv_algorithm(kv).empty();
+                            })));
     } else if (algorithm != first) {
       found.add(kv.key_path, fmt::format("a KV cache of {}, that of {} is {}", algorithm,
                                          scheme.kv.front().key_path, first));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "export/hf_checkpoint/planned_layer.h"
 
 namespace lathe::exporting {
 namespace {
@@ -57,6 +58,13 @@ std::vector<io::TensorSpec> layer_tensors(const LayerScheme& scheme, const Layer
                        shape_of(part.shape, scheme, storage, rows, cols)});
   }
   return tensors;
+}
+
+std::vector<io::TensorSpec> PlannedCache::tensors() const {
+  std::vector<io::TensorSpec> all;
+  if (scheme.has_scales) all.insert(all.end(), {key, value});
+  if (scheme.is_affine()) all.insert(all.end(), {key_bias, value_bias});
+  return all;
 }
 
 bool same_storage(const formats::Format& a, const formats::Format& b) {

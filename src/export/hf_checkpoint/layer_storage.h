@@ -48,6 +48,7 @@ struct LayerStorage {
   std::string_view name;  // "NVFP4", "nvfp4-pack-quantized"
   formats::Packing packing = formats::Packing::kBytes;
   std::vector<StoredPart> parts;  // the weight first
+  bool extension = false;         // Lathe's own: it reads such layers, no engine does yet
 
   /// Null if the layer has no such tensor.
   const StoredPart* find(LayerPart part) const;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "export/hf_checkpoint/layer_storage.h"
 #include "export/hf_checkpoint/scheme.h"
@@ -21,11 +22,16 @@ struct PlannedLayer {
   }
 };
 
-/// The scales of one attention's KV cache, and the tensors that hold them.
+/// The scales and biases of one attention's KV cache, and the tensors that hold them.
 struct PlannedCache {
   KvScheme scheme;
-  io::TensorSpec key;
+  io::TensorSpec key;  // these two only if the scheme has scales
   io::TensorSpec value;
+  io::TensorSpec key_bias = {};  // these two only if the scheme is affine
+  io::TensorSpec value_bias = {};
+
+  /// Those that there are.
+  std::vector<io::TensorSpec> tensors() const;
 };
 
 }  // namespace lathe::exporting

@@ -27,7 +27,13 @@ struct KvScheme {
   std::string key_path;    // "model.layers.0.self_attn.k_proj": makes the keys
   std::string value_path;  // "model.layers.0.self_attn.v_proj"
   formats::Format format;
-  std::string path = {};  // of the attention: "model.layers.0.self_attn"
+  std::string path = {};   // of the attention: "model.layers.0.self_attn"
+  bool has_scales = true;  // without them readers assume 1
+  /// Shapes of the biases, if the cache is quantized around them.
+  std::optional<std::vector<int64_t>> key_bias = {};
+  std::optional<std::vector<int64_t>> value_bias = {};
+
+  bool is_affine() const { return key_bias.has_value(); }
 };
 
 /// What becomes of a model's weights.
@@ -61,6 +67,8 @@ struct LayerValues {
 struct KvValues {
   float key_scale;
   float value_scale;
+  at::Tensor key_bias = {};  // exactly if the scheme says so
+  at::Tensor value_bias = {};
 };
 
 }  // namespace lathe::exporting

@@ -106,8 +106,8 @@ std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
     }
   }
   for (const PlannedCache& cache : caches) {
-    units.add(parent_path(cache.key.name), cache.key);
-    units.add(parent_path(cache.value.name), cache.value);
+    for (const io::TensorSpec& tensor : cache.tensors())
+      units.add(parent_path(tensor.name), tensor);
   }
   const bool has_units = model.has_graph() || units.has_blocks();
   return has_units ? units.take() : join_small(units.take());

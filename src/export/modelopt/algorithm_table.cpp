@@ -12,6 +12,19 @@ using formats::Format;
 using formats::Packing;
 using formats::ScaleKind;
 
+/// MX formats that the dialect has no name for, stored as it stores MXFP8.
+constexpr Algorithm microscaling_extension(std::string_view name, Format format, Packing packing,
+                                           DType weight_dtype) {
+  return {.name = name,
+          .weight = format,
+          .input = format,
+          .input_dynamic = true,
+          .packing = packing,
+          .weight_dtype = weight_dtype,
+          .group_size_key = true,
+          .extension = true};
+}
+
 constexpr std::array kModelopt = {
     Algorithm{.name = "FP8",
               .weight = formats::kFp8,
@@ -35,12 +48,30 @@ constexpr std::array kModelopt = {
               .pre_quant_scale = true,
               .weight_dtype = DType::kI8,
               .scale_shape = ScaleShape::kRows},
+    Algorithm{.name = "W8A8_SQ_PER_CHANNEL",
+              .weight = formats::kInt8PerTensor,
+              .input = formats::kInt8PerTensor,
+              .pre_quant_scale = true,
+              .weight_dtype = DType::kI8,
+              .scale_shape = ScaleShape::kRows},
     Algorithm{.name = "W8A16",
               .weight = formats::kInt8PerChannel,
               .weight_dtype = DType::kI8,
               .scale_shape = ScaleShape::kRows},
+    Algorithm{.name = "W8A16",
+              .weight = formats::kInt8PerTensor,
+              .weight_dtype = DType::kI8,
+              .scale_shape = ScaleShape::kRows},
     Algorithm{.name = "W4A16_AWQ",
               .weight = formats::kInt4Block,
+              .any_group_size = true,
+              .pre_quant_scale = true,
+              .packing = Packing::kNibbleRowPairs,
+              .group_size_key = true,
+              .zero_point_keys = true},
+    Algorithm{.name = "W4A8_AWQ",
+              .weight = formats::kInt4ThenFp8,
+              .input = formats::kFp8,
               .any_group_size = true,
               .pre_quant_scale = true,
               .packing = Packing::kNibbleRowPairs,
@@ -61,12 +92,14 @@ constexpr std::array kModelopt = {
               .zero_point_keys = true},
     Algorithm{.name = "W4A16_NVFP4",
               .weight = formats::kNvfp4,
+              .any_group_size = true,
               .packing = Packing::kNibbles,
               .group_size_key = true,
               .config_groups = true},
     Algorithm{.name = "W4A8_NVFP4_FP8",
               .weight = formats::kNvfp4Block32,
               .input = formats::kFp8,
+              .any_group_size = true,
               .packing = Packing::kNibbles,
               .group_size_key = true},
     Algorithm{.name = "MXFP8",
@@ -80,7 +113,11 @@ constexpr std::array kModelopt = {
               .input = formats::kMxfp4,
               .input_dynamic = true,
               .packing = Packing::kNibbles},
-    Algorithm{.name = "mxfp4", .weight = formats::kMxfp4, .packing = Packing::kNibbles},
+    // The groups tell it from the one above, which has none.
+    Algorithm{.name = "mxfp4",
+              .weight = formats::kMxfp4,
+              .packing = Packing::kNibbles,
+              .config_groups = true},
     // Without calibration engines scale these inputs as they come.
     Algorithm{.name = "W4A8_MXFP4_FP8",
               .weight = formats::kMxfp4,
@@ -93,6 +130,9 @@ constexpr std::array kModelopt = {
               .input = formats::kFp8,
               .packing = Packing::kNibbles,
               .group_size_key = true},
+    microscaling_extension("MXFP6", formats::kMxfp6, Packing::kSixBits, DType::kU8),
+    microscaling_extension("MXFP6_E2M3", formats::kMxfp6E2M3, Packing::kSixBits, DType::kU8),
+    microscaling_extension("MXINT8", formats::kMxint8, Packing::kBytes, DType::kI8),
 };
 
 bool weight_fits(const Algorithm& algorithm, Format weight) {
@@ -140,7 +180,10 @@ const Algorithm* find_algorithm(const LayerScheme& scheme, bool need_pre_quant_s
 
 LayerStorage layer_storage(const LayerScheme& scheme, const Algorithm& algorithm,
                            DType model_dtype) {
-  LayerStorage storage{.name = algorithm.name, .packing = algorithm.packing, .parts = {}};
+  LayerStorage storage{.name = algorithm.name,
+                       .packing = algorithm.packing,
+                       .parts = {},
+                       .extension = algorithm.extension};
   const auto add = [&](LayerPart part, std::string_view suffix, DType dtype, PartShape shape) {
     storage.parts.push_back({part, suffix, dtype, shape});
   };

@@ -13,7 +13,7 @@ namespace lathe::exporting {
 /// The shape of <module>.weight_scale.
 enum class ScaleShape {
   kScalar,    // []
-  kRows,      // [N]
+  kRows,      // [N], also of a weight with one scale
   kGrid,      // [N, K / block]
   kBlocks4d,  // [N / block, 1, K / block, 1]; [] for a single block
 };
@@ -33,8 +33,9 @@ struct Algorithm {
   bool group_size_key = false;   // JSON: "group_size"
   bool zero_point_keys = false;  // JSON: "has_zero_point": false, "pre_quant_scale": true
   bool config_groups = false;    // config.json describes weights and inputs in config_groups
+  bool extension = false;        // Lathe's own: it reads such checkpoints, no engine does yet
 
-  bool has_scale_2() const { return weight.scale == formats::ScaleKind::kE4M3TwoLevel; }
+  bool has_scale_2() const { return weight.has_global_scale(); }
   bool has_input_scale() const { return input.has_value() && !input_dynamic; }
 };
 

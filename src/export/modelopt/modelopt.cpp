@@ -23,14 +23,19 @@ class Modelopt final : public Dialect {
     return storages;
   }
 
-  std::string kv_algorithm(const formats::Format& format) const override {
-    return modelopt_kv_algorithm(format);
+  std::string kv_algorithm(const KvScheme& scheme) const override {
+    return modelopt_kv_algorithm(scheme);
   }
 
-  PlannedCache plan_cache(const KvScheme& scheme, DType) const override {
-    return {.scheme = scheme,
-            .key = {scheme.key_path + ".k_scale", DType::kF32, {}},
-            .value = {scheme.value_path + ".v_scale", DType::kF32, {}}};
+  PlannedCache plan_cache(const KvScheme& scheme, DType model_dtype) const override {
+    PlannedCache cache{.scheme = scheme,
+                       .key = {scheme.key_path + ".k_scale", DType::kF32, {}},
+                       .value = {scheme.value_path + ".v_scale", DType::kF32, {}}};
+    if (scheme.is_affine()) {
+      cache.key_bias = {scheme.key_path + ".k_bias", model_dtype, *scheme.key_bias};
+      cache.value_bias = {scheme.value_path + ".v_bias", model_dtype, *scheme.value_bias};
+    }
+    return cache;
   }
 
   QuantizationJson describe(const std::vector<PlannedLayer>& layers,

@@ -93,13 +93,13 @@ ordered_json config_groups(std::vector<LayerGroup>& groups) {
 
 ordered_json kv_algorithm_json(const QuantizationScheme& scheme) {
   if (scheme.kv.empty()) return nullptr;
-  return modelopt_kv_algorithm(scheme.kv.front().format);
+  return modelopt_kv_algorithm(scheme.kv.front());
 }
 
 /// FP8 is described; another format is only named, as the dialect does.
-ordered_json kv_scheme_json(const formats::Format& format) {
-  if (same_storage(format, formats::kFp8)) return format_json(format, false);
-  return modelopt_kv_algorithm(format);
+ordered_json kv_scheme_json(const KvScheme& scheme) {
+  if (same_storage(scheme.format, formats::kFp8)) return format_json(scheme.format, false);
+  return modelopt_kv_algorithm(scheme);
 }
 
 std::vector<std::string> excluded(const std::vector<PlannedLayer>& layers,
@@ -111,9 +111,10 @@ std::vector<std::string> excluded(const std::vector<PlannedLayer>& layers,
 
 }  // namespace
 
-std::string modelopt_kv_algorithm(const formats::Format& format) {
-  if (same_storage(format, formats::kFp8)) return "FP8";
-  return same_storage(format, formats::kNvfp4) ? "NVFP4" : "";
+std::string modelopt_kv_algorithm(const KvScheme& scheme) {
+  if (same_storage(scheme.format, formats::kFp8)) return "FP8";
+  if (!same_storage(scheme.format, formats::kNvfp4)) return "";
+  return scheme.is_affine() ? "NVFP4_AFFINE" : "NVFP4";
 }
 
 QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
@@ -139,7 +140,7 @@ QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
   }
   config["ignore"] = exclude;
   config["quant_algo"] = algorithm["quant_algo"];
-  if (!scheme.kv.empty()) config["kv_cache_scheme"] = kv_scheme_json(scheme.kv.front().format);
+  if (!scheme.kv.empty()) config["kv_cache_scheme"] = kv_scheme_json(scheme.kv.front());
   if (mixed) config["quantized_layers"] = quantization["quantized_layers"];
   config["producer"] = producer(producer_version);
   config["quant_method"] = "modelopt";
@@ -147,11 +148,11 @@ QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
   file["producer"] = config["producer"];
   file["quantization"] = std::move(quantization);
   const ordered_json& named = algorithm["quant_algo"];
-  return {.quantization_config = std::move(config),
-          .hf_quant_config = std::move(file),
-          .algorithm = named.is_string() ? named.get<std::string>() : std::string(),
-          .kv_algorithm =
-              scheme.kv.empty() ? std::string() : modelopt_kv_algorithm(scheme.kv.front().format)};
+  return {
+      .quantization_config = std::move(config),
+      .hf_quant_config = std::move(file),
+      .algorithm = named.is_string() ? named.get<std::string>() : std::string(),
+      .kv_algorithm = scheme.kv.empty() ? std::string() : modelopt_kv_algorithm(scheme.kv.front())};
 }
 
 }  // namespace lathe::exporting

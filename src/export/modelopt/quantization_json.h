@@ -15,7 +15,7 @@ QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
                                        const QuantizationScheme& scheme,
                                        const std::string& producer_version);
 
-/// "FP8", "NVFP4": the kv_cache_quant_algo of a format; "" if the dialect has none.
-std::string modelopt_kv_algorithm(const formats::Format& format);
+/// "FP8", "NVFP4", "NVFP4_AFFINE": the kv_cache_quant_algo of a cache; "" if the dialect has none.
+std::string modelopt_kv_algorithm(const KvScheme& scheme);
 
 }  // namespace lathe::exporting

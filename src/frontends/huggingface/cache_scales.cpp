@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "frontends/huggingface/packed_weight.h"
+#include "frontends/huggingface/weights.h"
 
 namespace lathe::frontends {
 namespace {
@@ -19,6 +20,11 @@ class CacheReader {
   std::vector<QuantizedCache> read() {
     std::vector<QuantizedCache> caches;
     for (const StoredTensor* tensor : store_.tensors()) {
+      const bool is_bias = tensor->name.ends_with(".k_bias") || tensor->name.ends_with(".v_bias");
+      if (is_bias && tensor->shape.size() == 4) {
+        read_bias(*tensor, caches);
+        continue;
+      }
       const bool is_key = tensor->name.ends_with(".k_scale");
       if (!is_key && !tensor->name.ends_with(".v_scale")) continue;
       const std::string name = tensor->name;
@@ -33,6 +39,18 @@ class CacheReader {
   }
 
  private:
+  void read_bias(const StoredTensor& tensor, std::vector<QuantizedCache>& caches) {
+    const std::string name = tensor.name;
+    const bool is_key = name.ends_with(".k_bias");
+    if (!is_plain_float(tensor.dtype)) {
+      problems_.push_back(fmt::format("{}: {} is no floating-point tensor", tensor.file, name));
+      return;
+    }
+    QuantizedCache& cache = cache_at(caches, attention_path(name, is_key));
+    (is_key ? cache.k_bias : cache.v_bias) = make_parameter(tensor, tensor.dtype);
+    store_.drop(name, "bias of the KV cache, part of the quantization");
+  }
+
   static std::string attention_path(const std::string& name, bool is_key) {
     std::string path = name.substr(0, name.rfind('.'));
     const std::string projection = is_key ? ".k_proj" : ".v_proj";

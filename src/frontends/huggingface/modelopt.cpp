@@ -7,6 +7,7 @@
 #include "frontends/huggingface/cache_scales.h"
 #include "frontends/huggingface/packed_weight.h"
 #include "frontends/huggingface/quant_algos.h"
+#include "frontends/huggingface/weights.h"
 #include "frontends/problem_list.h"
 #include "frontends/wildcard.h"
 #include "io/json.h"
@@ -35,6 +36,7 @@ struct QuantizationConfig {
   std::optional<int64_t> group_size;
   std::vector<std::string> exclude_modules;
   std::unordered_map<std::string, LayerAlgo> layers;  // of MIXED_PRECISION
+  bool weight_only = false;                           // config_groups that say nothing of inputs
 };
 
 std::unordered_map<std::string, LayerAlgo> quantized_layers(const ConfigReader& section) {
@@ -64,6 +66,14 @@ std::string cache_algo(const ConfigReader& section) {
     return "FP8";
   }
   section.unsupported("kv_cache_scheme", "supported: 8-bit float");
+}
+
+/// Whether there is one group, and it describes weights alone.
+bool is_weight_only(const ConfigReader& section) {
+  const auto groups = section.find_object("config_groups");
+  if (!groups || groups->json().size() != 1) return false;
+  const auto group = groups->find_object(groups->json().begin().key());
+  return group && group->has("weights") && !group->has("input_activations");
 }
 
 /// The part of config_groups that matters here.
@@ -105,7 +115,8 @@ std::optional<QuantizationConfig> read_section(const ConfigReader& config) {
       .kv_cache_quant_algo = cache_algo(*section),
       .group_size = group_size_of(*section),
       .exclude_modules = section->find_texts("ignore").value_or(std::vector<std::string>()),
-      .layers = quantized_layers(*section)};
+      .layers = quantized_layers(*section),
+      .weight_only = is_weight_only(*section)};
 }
 
 /// hf_quant_config.json wins; what it leaves out is taken from config.json.
@@ -118,6 +129,7 @@ std::optional<QuantizationConfig> merge(std::optional<QuantizationConfig> file,
   }
   if (!file->group_size) file->group_size = section->group_size;
   if (file->layers.empty()) file->layers = section->layers;
+  file->weight_only = section->weight_only;
   return file;
 }
 
@@ -160,7 +172,7 @@ void throw_problems(const QuantizationConfig& config, const std::vector<std::str
 }
 
 const QuantAlgo& algo_called(const std::string& name, const QuantizationConfig& config) {
-  const QuantAlgo* algo = find_quant_algo(name);
+  const QuantAlgo* algo = find_quant_algo(name, config.weight_only);
   if (algo == nullptr) {
     throw_user("{}: \"quant_algo\" is \"{}\", which is not supported (supported: {}, {})",
                config.source_name, name, supported_quant_algos(), kMixed);
@@ -195,9 +207,10 @@ void decode_linears(const QuantizationConfig& config, TensorStore& store, at::Sc
 void check_cache_algo(const QuantizationConfig& config, const std::vector<QuantizedCache>& caches,
                       std::vector<std::string>& problems) {
   const std::string& algo = config.kv_cache_quant_algo;
-  if (!algo.empty() && algo != "FP8" && algo != "NVFP4") {
+  if (!algo.empty() && algo != "FP8" && algo != "NVFP4" && algo != "NVFP4_AFFINE") {
     throw_user(
-        "{}: \"kv_cache_quant_algo\" is \"{}\", which is not supported (supported: FP8, NVFP4)",
+        "{}: \"kv_cache_quant_algo\" is \"{}\", which is not supported (supported: FP8, "
+        "NVFP4, NVFP4_AFFINE)",
         config.source_name, algo);
   }
   if (algo.empty() && !caches.empty()) {

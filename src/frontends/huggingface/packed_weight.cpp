@@ -40,6 +40,8 @@ class LinearReader {
                            .weight_format = algo_.weight,
                            .input_format = algo_.input};
     if (scale_2 != nullptr) global_scale_ = read_scalar(*scale_2, problems_).value_or(1.0f);
+    if (scale_2 != nullptr && algo_.weight.then_fp8 && global_scale_ == 0)
+      fail(*scale_2, "is 0, expected above 0");
     if (input_scale != nullptr) linear.input_scale = read_scalar(*input_scale, problems_);
     if (linear.input_scale && *linear.input_scale == 0)
       fail(*input_scale, "is 0, expected above 0");
@@ -119,7 +121,12 @@ class LinearReader {
     }
     rows_ = weight_->shape[0] * (algo_.packing == formats::Packing::kNibbleRowPairs ? 2 : 1);
     cols_ = weight_->shape[1] * (algo_.packing == formats::Packing::kNibbles ? 2 : 1);
-    return true;
+    if (algo_.packing != formats::Packing::kSixBits) return true;
+    cols_ = weight_->shape[1] / 3 * 4;
+    if (weight_->shape[1] % 3 == 0) return true;
+    fail(*weight_,
+         fmt::format("is {}, expected rows of a multiple of 3 bytes", shape_text(weight_->shape)));
+    return false;
   }
 
   void check_scale(std::optional<int64_t> group_size, QuantizedLinear& linear) {

@@ -35,8 +35,9 @@ struct QuantAlgo {
   bool may_have_pre_quant_scale = false;
 };
 
-/// Null if the name is not in the table.
-const QuantAlgo* find_quant_algo(std::string_view name);
+/// Null if the name is not in the table. `weight_only`: the checkpoint says that inputs are not
+/// quantized, which the name alone does not tell.
+const QuantAlgo* find_quant_algo(std::string_view name, bool weight_only = false);
 
 /// The names in the table, for messages.
 std::string supported_quant_algos();

@@ -35,7 +35,7 @@ void decode(const formats::Format& format, std::span<const std::byte> codes,
   init_simd();
   check_matrix(y);
   check_scales(format, y, scales);
-  check_global_scale(format, scales.global_scale);
+  if (format.then_fp8) check_global_scale(format, scales.global_scale);
   const PackedMatrix packed(format, packing, y, static_cast<int64_t>(codes.size()));
   const Pieces pieces = packed.cut(false);
   const GivenScales source{scales};

@@ -35,7 +35,7 @@ void MaxCalibration::for_each_activation_quantizer(
   }
   for (size_t index : attentions_) {
     const QuantizedAttention& attention = conversion_.attentions[index];
-    for (TensorQuantizer* quantizer : {attention.query, attention.key, attention.value}) {
+    for (TensorQuantizer* quantizer : attention.quantizers()) {
       if (quantizer->enabled()) visit(*quantizer);
     }
   }
@@ -59,7 +59,7 @@ void MaxCalibration::begin() {
       const QuantizedLayer& layer = conversion_.layers[index];
       layer.weight->set_mode(TensorQuantizer::Mode::kBypass);
       const bool observes =
-          layer.input != nullptr && layer.input->enabled() && layer.input->format().needs_amax();
+          layer.input != nullptr && layer.input->needs_data();
       if (!observes) continue;
       if (!leader) layer.input->set_mode(TensorQuantizer::Mode::kBypass);
       leader = false;
@@ -82,7 +82,7 @@ void MaxCalibration::finish(const ScaleOptions& options) {
   finish_expert_inputs();
   for (size_t index : attentions_) {
     const QuantizedAttention& attention = conversion_.attentions[index];
-    for (TensorQuantizer* quantizer : {attention.query, attention.key, attention.value}) {
+    for (TensorQuantizer* quantizer : attention.quantizers()) {
       quantizer->set_mode(TensorQuantizer::Mode::kQuantize);
     }
     finish_attention(attention);
