@@ -38,7 +38,9 @@ void add_format_options(CLI::App& command, QuantizeJob& job) {
   command.add_option("--recipe", job.recipe, "A YAML or JSON recipe instead of --format")
       ->type_name("FILE")
       ->group(group);
-  command.add_option("--kv-cache", job.kv_cache, "Scales for a quantized KV cache: fp8 or nvfp4")
+  command
+      .add_option("--kv-cache", job.kv_cache,
+                  "Quantizers of the KV cache: fp8, nvfp4, fp8_cast, nvfp4_cast, fp8_affine, ...")
       ->type_name("F")
       ->group(group);
   command

@@ -52,6 +52,11 @@ void finish_with_shared_scale(const Members& members) {
   for (TensorQuantizer* member : members) member->finish_with_tensor_amax(largest);
 }
 
+/// Of such weights those that are one block each have one scale, as if it were one for the tensor.
+bool has_2d_blocks(const formats::Format& format) {
+  return format.scale == formats::ScaleKind::kFloat32 && format.block.rows > 1;
+}
+
 void finish_each(const Members& members) {
   for (TensorQuantizer* member : members) member->finish();
 }
@@ -93,9 +98,12 @@ void finish_group(const Conversion& conversion, const std::vector<size_t>& group
   Members weights;
   for (const QuantizedLayer* member : weight_members(conversion, group))
     weights.push_back(member->weight);
+  const bool single_blocks = std::ranges::all_of(
+      weights, [](const TensorQuantizer* weight) { return weight->amax().size() == 1; });
   if (!weights.empty() && weights[0]->format().format.then_fp8) {
     finish_with_shared_scale(weights);
-  } else if (!weights.empty() && shares_weight_scale(weights[0]->format().format, options)) {
+  } else if (!weights.empty() && (shares_weight_scale(weights[0]->format().format, options) ||
+                                  (single_blocks && has_2d_blocks(weights[0]->format().format)))) {
     finish_together(weights);
   } else {
     finish_each(weights);

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -16,11 +17,7 @@ class Export : public testing::TestWithParam<GoldenPreset> {};
 /// The model with the peer's amax in place of our own, exported.
 NamedTensors exported_with_golden_amax(const GoldenPreset& preset) {
   Model model = quantized_model(preset);
-  NamedTensors amax;
-  for (auto& [name, tensor] : golden_tensors(preset.folder + "/quantizer_state.safetensors")) {
-    amax.emplace(name.substr(0, name.rfind("._amax")), tensor);
-  }
-  load_amax(model, amax);
+  load_amax(model, golden_amax(preset));
   const auto folder = scratch_folder(preset_name(preset));
   export_checkpoint(model, folder.string());
   NamedTensors tensors = load_tensors((folder / "model.safetensors").string());
@@ -60,6 +57,14 @@ bool has_equal_scales(const std::string& weight, const NamedTensors& ours,
   return true;
 }
 
+/// MXFP4: the peer rounds ties down and writes zeros as -0, see
+/// tests/unit/formats/modelopt_test.cpp. Four-over-six: its scales are rounded twice, so that a few
+/// are on the other side of a tie.
+double known_differences(const GoldenPreset& preset, const Tensor& tensor) {
+  if (preset.preset.find("MXFP4") != std::string::npos && tensor.dtype() == DType::kU8) return 0.05;
+  return preset.preset == "NVFP4_FOUR_OVER_SIX_CFG" ? 0.02 : 0;
+}
+
 constexpr double kCodesOnTheEdge = 0.01;
 constexpr double kCodesRoundedTwice = 0.05;
 
@@ -83,8 +88,9 @@ TEST_P(Export, EqualsThePeers) {
       const double allowed = rounds_twice(GetParam(), tensor)       ? kCodesRoundedTwice
                              : has_equal_scales(name, ours, golden) ? 0
                                                                     : kCodesOnTheEdge;
+      const double most = std::max(allowed, known_differences(GetParam(), tensor));
       EXPECT_LE(static_cast<double>(different_bytes(own, tensor)),
-                allowed * static_cast<double>(tensor.bytes()))
+                most * static_cast<double>(tensor.bytes()))
           << name;
     }
   }
@@ -119,7 +125,7 @@ TEST_P(Export, WritesThePeersJson) {
   std::filesystem::remove_all(folder);
 }
 
-INSTANTIATE_TEST_SUITE_P(Presets, Export, testing::ValuesIn(golden_presets()),
+INSTANTIATE_TEST_SUITE_P(Presets, Export, testing::ValuesIn(exported_presets()),
                          [](const auto& info) { return preset_name(info.param); });
 
 /// One weight scale for q/k/v and for gate/up, unless it is asked not to.

@@ -18,7 +18,38 @@ std::vector<GoldenPreset> golden_presets() {
       {"NVFP4_DEFAULT_CFG", "NVFP4_DEFAULT_CFG", ""},
       {"NVFP4_DEFAULT_CFG+NVFP4_KV_CFG", "NVFP4_DEFAULT_CFG", "nvfp4"},
       {"W4A16_NVFP4_CFG", "W4A16_NVFP4_CFG", ""},
+      {"FP8_PER_CHANNEL_PER_TOKEN_CFG", "FP8_PER_CHANNEL_PER_TOKEN_CFG", ""},
+      {"FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG", ""},
+      {"NVFP4_FOUR_OVER_SIX_CFG", "NVFP4_FOUR_OVER_SIX_CFG", ""},
+      {"W4A8_NVFP4_FP8_CFG", "W4A8_NVFP4_FP8_CFG", ""},
+      {"MXFP8_DEFAULT_CFG", "MXFP8_DEFAULT_CFG", ""},
+      {"MXFP4_DEFAULT_CFG", "MXFP4_DEFAULT_CFG", ""},
+      {"W4A8_MXFP4_FP8_CFG", "W4A8_MXFP4_FP8_CFG", ""},
+      {"MXFP6_DEFAULT_CFG", "MXFP6_DEFAULT_CFG", ""},
+      {"MXINT8_DEFAULT_CFG", "MXINT8_DEFAULT_CFG", ""},
   };
+}
+
+std::vector<GoldenPreset> exported_presets() {
+  std::vector<GoldenPreset> presets = golden_presets();
+  std::erase_if(presets, [](const GoldenPreset& preset) {
+    return !std::filesystem::exists(golden_folder() / preset.folder / "export");
+  });
+  return presets;
+}
+
+NamedTensors golden_amax(const GoldenPreset& preset) {
+  constexpr std::string_view kAmax = "._amax";
+  constexpr std::string_view kGlobalAmax = "._global_amax";
+  NamedTensors amax;
+  for (auto& [name, tensor] : golden_tensors(preset.folder + "/quantizer_state.safetensors")) {
+    if (name.ends_with(kAmax)) amax.emplace(name.substr(0, name.size() - kAmax.size()), tensor);
+  }
+  for (auto& [name, tensor] : golden_tensors(preset.folder + "/quantizer_state.safetensors")) {
+    if (name.ends_with(kGlobalAmax))
+      amax.at(name.substr(0, name.size() - kGlobalAmax.size())) = tensor;
+  }
+  return amax;
 }
 
 std::filesystem::path golden_folder() {

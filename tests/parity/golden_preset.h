@@ -15,8 +15,14 @@ struct GoldenPreset {
   std::string kv_cache;  // "fp8"
 };
 
-/// Those whose calibration is max and whose format has a checkpoint.
+/// Those that need no search but the choice of four-over-six.
 std::vector<GoldenPreset> golden_presets();
+/// Those that the peer can export.
+std::vector<GoldenPreset> exported_presets();
+
+/// The peer's amax of each quantizer, by its name; of those that choose scales for their blocks that
+/// of the tensor.
+NamedTensors golden_amax(const GoldenPreset& preset);
 
 std::filesystem::path golden_folder();
 /// Tensors of a golden file.

@@ -187,11 +187,13 @@ std::vector<std::string> problems_of(
 
 TEST(Conversion, UnsupportedQuantizersAreProblemsAndOff) {
   const std::vector<std::string> problems =
-      problems_of({{"*layers.?.q_proj.weight_quantizer", attributes_of("nvfp4_static")}});
+      problems_of({{"*layers.?.q_proj.weight_quantizer",
+                    {.num_bits = NumBits::integer(8), .calibrator = Calibrator::kHistogram}}});
   ASSERT_EQ(problems.size(), 3u);
-  EXPECT_EQ(problems[0],
-            "model.layers.0.q_proj.weight_quantizer: static scales for nvfp4 block 16 need a "
-            "search, which is not supported");
+  EXPECT_EQ(
+      problems[0],
+      "model.layers.0.q_proj.weight_quantizer: the histogram calibrator is not supported; use "
+      "max");
 }
 
 TEST(Conversion, StaticBlocksOfActivationsAreProblems) {

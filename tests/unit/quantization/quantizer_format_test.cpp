@@ -89,20 +89,36 @@ void expect_refusal(const QuantizerAttributes& attributes, const std::string& me
 }
 
 TEST(QuantizerFormat, WhatIsNotSupportedIsRefusedByName) {
-  QuantizerAttributes attributes = attributes_of("fp8");
+  QuantizerAttributes attributes = attributes_of("int8_per_channel");
   attributes.bias = Bias{.axes = {-4, -2}};
-  expect_refusal(attributes, "affine quantization (bias) is not supported");
-  attributes = attributes_of("fp8");
-  attributes.rotate.enable = true;
-  expect_refusal(attributes, "rotation is not supported");
+  expect_refusal(attributes,
+                 "affine quantization (bias) is for one scale a tensor or dynamic blocks, not for "
+                 "int8 per-channel affine");
   expect_refusal({.num_bits = NumBits::integer(8), .calibrator = Calibrator::kHistogram},
                  "the histogram calibrator is not supported; use max");
-  expect_refusal(attributes_of("nvfp4_four_over_six"), "four_over_six is not supported");
-  expect_refusal(attributes_of("nvfp4_static"),
-                 "static scales for nvfp4 block 16 need a search, which is not supported");
   attributes = attributes_of("nvfp4");
   attributes.block_sizes->scale_block_sizes = {{-1, 16}};
   expect_refusal(attributes, "scale_block_sizes are not supported");
+}
+
+TEST(QuantizerFormat, StaticBlocksAreThoseOfTheTensorAtHand) {
+  const QuantizerFormat found = quantizer_format(attributes_of("nvfp4_static"), "q");
+  EXPECT_EQ(found.format, formats::kNvfp4);
+  EXPECT_TRUE(found.static_blocks);
+  EXPECT_TRUE(found.dynamic);
+  const QuantizerFormat chosen = quantizer_format(attributes_of("nvfp4_four_over_six"), "q");
+  EXPECT_EQ(chosen.format, formats::kNvfp4FourOverSix);
+}
+
+TEST(QuantizerFormat, IntegerBlocksAndThenFp8AreOneFormat) {
+  const std::vector<QuantizerAttributes> stages = {attributes_of("int4"), attributes_of("fp8")};
+  const QuantizerFormat found = quantizer_format(std::span(stages), "q");
+  EXPECT_EQ(found.format, formats::kInt4ThenFp8);
+  EXPECT_EQ(found.amax_block(), (formats::BlockShape{1, 128}));
+  for (const char* first : {"fp8", "nvfp4", "mxint8"}) {
+    const std::vector<QuantizerAttributes> other = {attributes_of(first), attributes_of("fp8")};
+    EXPECT_THROW(quantizer_format(std::span(other), "q"), UserError) << first;
+  }
 }
 
 TEST(QuantizerFormat, ShapesAndBitsThatDoNotExist) {

@@ -185,7 +185,7 @@ TEST(TensorQuantizer, PreQuantScaleComesFirstAndKeepsTheDtype) {
 TEST(TensorQuantizer, UnsupportedOnesCannotBeEnabled) {
   using Stages = std::vector<QuantizerAttributes>;
   const auto two =
-      std::make_shared<const Stages>(Stages{attributes_of("int4"), attributes_of("fp8")});
+      std::make_shared<const Stages>(Stages{attributes_of("fp8"), attributes_of("int4")});
   EXPECT_THROW(TensorQuantizer("a.weight_quantizer", true, two), UserError);
   TensorQuantizer quantizer("a.weight_quantizer", false, two);
   EXPECT_EQ(quantizer.describe(), "disabled");
@@ -194,9 +194,10 @@ TEST(TensorQuantizer, UnsupportedOnesCannotBeEnabled) {
     quantizer.set_enabled(true);
     FAIL() << "was enabled";
   } catch (const UserError& error) {
-    EXPECT_STREQ(error.what(),
-                 "a.weight_quantizer: sequential quantizers (int4 block 128 + fp8 per-tensor) are "
-                 "not supported");
+    EXPECT_STREQ(
+        error.what(),
+        "a.weight_quantizer: a sequential quantizer is integers with static scales and then "
+        "fp8 per-tensor, found fp8 per-tensor + int4 block 128");
   }
   EXPECT_FALSE(quantizer.enabled());
 }
