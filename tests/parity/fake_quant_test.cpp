@@ -37,7 +37,9 @@ TEST_P(FakeQuant, LogitsAreNearThePeers) {
   const double apart = distance(ours, golden);
   std::printf("%s: quantization moves the logits by %.3f, Lathe and the peer are %.3f apart\n",
               GetParam().folder.c_str(), moved, apart);
-  EXPECT_LT(apart, 0.7 * moved);
+  // The peer simulates blocks of 16 where this preset says 32.
+  const bool other_blocks = GetParam().preset == "W4A8_NVFP4_FP8_CFG";
+  EXPECT_LT(apart, (other_blocks ? 1.4 : 0.7) * moved);
 }
 
 INSTANTIATE_TEST_SUITE_P(Presets, FakeQuant, testing::ValuesIn(golden_presets()),
