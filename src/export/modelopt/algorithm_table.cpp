@@ -137,7 +137,9 @@ constexpr std::array kModelopt = {
 
 bool weight_fits(const Algorithm& algorithm, Format weight) {
   const bool grouped = weight.block.rows == 1 && weight.block.cols > 0;
-  if (algorithm.any_group_size && grouped) weight.block = algorithm.weight.block;
+  const bool two_level = weight.scale == ScaleKind::kE4M3TwoLevel;
+  const bool known = !two_level || weight.block.cols == 16 || weight.block.cols == 32;
+  if (algorithm.any_group_size && grouped && known) weight.block = algorithm.weight.block;
   return same_storage(algorithm.weight, weight);
 }
 

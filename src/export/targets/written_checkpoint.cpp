@@ -76,10 +76,10 @@ class ModuleCheck {
       case DType::kU8:
         return packed_bytes_fit(weight, scale);
       case DType::kI8:
-        return row_scale_fits(weight, scale);
+        return row_scale_fits(weight, scale) || microscales_fit(weight, scale);
       case DType::kF8E4M3:
         return scale.dtype == DType::kU8
-                   ? scale.shape == Shape{weight.shape[0], ceil_div(weight.shape[1], 32)}
+                   ? microscales_fit(weight, scale)
                    : row_scale_fits(weight, scale) || blocks_fit(weight, scale);
       default:
         return false;
@@ -99,6 +99,11 @@ class ModuleCheck {
 
   static bool grid_fits(const TensorEntry& scale, int64_t rows) {
     return scale.shape.size() == 2 && scale.shape[0] == rows && scale.shape[1] > 0;
+  }
+
+  static bool microscales_fit(const TensorEntry& weight, const TensorEntry& scale) {
+    return scale.dtype == DType::kU8 &&
+           scale.shape == Shape{weight.shape[0], ceil_div(weight.shape[1], 32)};
   }
 
   bool row_scale_fits(const TensorEntry& weight, const TensorEntry& scale) const {
