@@ -8,8 +8,8 @@
 namespace lathe::api {
 
 /// What the model's quantizers come to in a checkpoint. Quantizers that no checkpoint can hold
-/// (outputs, rotations, inputs alone) are appended to `problems`. Those of queries and probabilities
-/// are left out: see scheme_warnings.
+/// (outputs, rotations, inputs alone) are appended to `problems`. Those of queries and
+/// probabilities are left out: see scheme_warnings.
 exporting::QuantizationScheme make_scheme(const Model::Impl& model,
                                           std::vector<std::string>& problems);
 

@@ -62,9 +62,8 @@ formats::Scales scales(const formats::Format& format, const Matrix& x, float glo
   auto result = formats::scales_from_amax(format, amax(x, format.block), global_scale);
   if (!format.four_over_six()) return result;
   std::vector<std::vector<float>> blocks(result.codes.size());
-  for_each(format.block, x, [&](int64_t i, int64_t cell) {
-    blocks[static_cast<size_t>(cell)].push_back(x.get(i));
-  });
+  for_each(format.block, x,
+           [&](int64_t i, int64_t cell) { blocks[static_cast<size_t>(cell)].push_back(x.get(i)); });
   std::ranges::transform(blocks, result.codes.begin(), [&](const std::vector<float>& block) {
     return formats::four_over_six_code(block, global_scale);
   });

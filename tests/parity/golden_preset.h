@@ -20,8 +20,8 @@ std::vector<GoldenPreset> golden_presets();
 /// Those that the peer can export.
 std::vector<GoldenPreset> exported_presets();
 
-/// The peer's amax of each quantizer, by its name; of those that choose scales for their blocks that
-/// of the tensor.
+/// The peer's amax of each quantizer, by its name; of those that choose scales for their blocks
+/// that of the tensor.
 NamedTensors golden_amax(const GoldenPreset& preset);
 
 std::filesystem::path golden_folder();

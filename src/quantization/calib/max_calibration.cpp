@@ -58,8 +58,7 @@ void MaxCalibration::begin() {
     for (size_t index : conversion_.groups[group]) {
       const QuantizedLayer& layer = conversion_.layers[index];
       layer.weight->set_mode(TensorQuantizer::Mode::kBypass);
-      const bool observes =
-          layer.input != nullptr && layer.input->needs_data();
+      const bool observes = layer.input != nullptr && layer.input->needs_data();
       if (!observes) continue;
       if (!leader) layer.input->set_mode(TensorQuantizer::Mode::kBypass);
       leader = false;
