@@ -1,9 +1,12 @@
 #include <algorithm>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "api/model_impl.h"
 #include "base/error.h"
 #include "quantization/kv_cache.h"
+#include "quantization/transposed_linears.h"
 
 namespace lathe::api {
 namespace {
@@ -78,6 +81,10 @@ Quantization restore_quantizers(ir::Model& model, const frontends::QuantizedSour
   none.entries.push_back({.quantizer_name = "*", .enable = false});
   std::vector<std::string> problems;
   Quantization result{.config_name = source.quant_algo, .algorithm = "none"};
+  std::unordered_set<std::string_view> packed;
+  for (const auto& linear : source.linears) packed.insert(linear.path);
+  quantization::transpose_linears(*model.root,
+                                  [&](const std::string& path) { return packed.contains(path); });
   result.conversion = convert(*model.root, quantization::QuantizerResolver(none), {}, problems);
   check_internal(problems.empty(), "disabled quantizers have problems");
   std::unordered_map<std::string, const quantization::QuantizedLayer*> layers;

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "quantization/kv_cache.h"
+#include "quantization/transposed_linears.h"
 
 namespace lathe::api {
 namespace {
@@ -21,30 +22,13 @@ exporting::LayerScheme layer_scheme(const QuantizedLayer& layer) {
   return scheme;
 }
 
-/// Heads of the keys and values.
-int64_t key_heads(const ir::Model& model) {
-  const auto& config = model.config;
-  for (const char* key : {"num_key_value_heads", "num_attention_heads", "n_head"}) {
-    if (config.is_object() && config.contains(key) && config[key].is_number_integer())
-      return config[key].get<int64_t>();
-  }
-  return 0;
-}
-
 /// [1, heads, 1, size], of an attention that quantizes around the means of its tokens.
-std::vector<int64_t> bias_shape(const Model::Impl& model, const std::string& producer) {
-  const ir::ParameterPtr weight = model.root().find_parameter(producer + ".weight");
-  check_internal(weight != nullptr, "{} has no weight", producer);
-  const int64_t heads = key_heads(model.model);
-  const int64_t features = weight->shape().at(0);
-  if (heads < 1 || features % heads != 0) {
-    throw_user("{}: {} features are not whole heads of {} keys, for which a bias is stored",
-               producer, features, heads);
-  }
-  return {1, heads, 1, features / heads};
+std::vector<int64_t> bias_shape(const Model::Impl& model, const QuantizedAttention& attention) {
+  const ir::Module& module = model.root().at(attention.path);
+  return {1, module.int_attribute("num_key_value_heads"), 1, module.int_attribute("head_dim")};
 }
 
-std::string cache_problem(const QuantizedAttention& attention) {
+std::string cache_problem(const Model::Impl& model, const QuantizedAttention& attention) {
   const TensorQuantizer& key = *attention.key;
   const TensorQuantizer& value = *attention.value;
   if (!key.enabled() || !value.enabled())
@@ -58,6 +42,8 @@ std::string cache_problem(const QuantizedAttention& attention) {
   if (bias && (bias->dynamic || bias->axes != std::vector<int>{-4, -2}))
     return fmt::format("{}: checkpoints hold a static bias over the axes -2 and -4, not {}",
                        attention.path, key.describe());
+  if (bias && !model.root().at(attention.path).has_attribute("head_dim"))
+    return fmt::format("{}: its heads, each of which has a bias, are not known", attention.path);
   return "";
 }
 
@@ -71,7 +57,7 @@ void add_cache(const Model::Impl& model, const QuantizedAttention& attention,
         quantizer->name()));
   }
   if (!attention.key->enabled() && !attention.value->enabled()) return;
-  std::string problem = cache_problem(attention);
+  std::string problem = cache_problem(model, attention);
   if (problem.empty()) {
     scheme.kv.push_back(kv_scheme(model, attention));
   } else {
@@ -119,21 +105,27 @@ exporting::QuantizationScheme make_scheme(const Model::Impl& model,
       scheme.unquantized.push_back(layer.path);
     }
   }
+  const std::vector<std::string> transposed = quantization::transposed_linears(model.root());
+  scheme.unquantized.insert(scheme.unquantized.end(), transposed.begin(), transposed.end());
   for (const QuantizedAttention& attention : conversion.attentions)
     add_cache(model, attention, scheme, problems);
   return scheme;
 }
 
+std::string key_cache_path(const QuantizedAttention& attention) {
+  return ir::join_path(attention.path, "k_proj");
+}
+
 exporting::KvScheme kv_scheme(const Model::Impl& model, const QuantizedAttention& attention) {
   const quantization::QuantizerFormat& format = attention.key->format();
-  exporting::KvScheme scheme{.key_path = attention.key_producer,
-                             .value_path = attention.value_producer,
+  exporting::KvScheme scheme{.key_path = key_cache_path(attention),
+                             .value_path = ir::join_path(attention.path, "v_proj"),
                              .format = format.format,
                              .path = attention.path,
                              .has_scales = !format.is_cast};
   if (format.bias) {
-    scheme.key_bias = bias_shape(model, attention.key_producer);
-    scheme.value_bias = bias_shape(model, attention.value_producer);
+    scheme.key_bias = bias_shape(model, attention);
+    scheme.value_bias = scheme.key_bias;
   }
   return scheme;
 }

@@ -22,6 +22,10 @@ std::vector<std::string> scheme_warnings(const Model::Impl& model,
 exporting::KvScheme kv_scheme(const Model::Impl& model,
                               const quantization::QuantizedAttention& attention);
 
+/// "model.layers.0.self_attn.k_proj": where readers look for the scale of the keys, whatever makes
+/// them (a fused qkv_proj).
+std::string key_cache_path(const quantization::QuantizedAttention& attention);
+
 /// The final scales of one layer, for packing.
 exporting::LayerValues layer_values(const quantization::QuantizedLayer& layer);
 exporting::KvValues kv_values(const quantization::QuantizedAttention& attention);

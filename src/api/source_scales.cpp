@@ -98,8 +98,10 @@ void fold_pre_quant_scales(Model::Impl& model) {
     if (weight == nullptr)
       throw_user("{}: {} has a pre_quant_scale and is no Linear of the model", model.path,
                  linear.path);
-    const auto read = [weight = *weight, scale = linear.pre_quant_scale] {
-      const at::Tensor scaled = at::mul(weight->tensor().to(at::kFloat), scale->tensor());
+    const bool is_transposed = module->type == "Conv1D";  // [K, N]
+    const auto read = [weight = *weight, scale = linear.pre_quant_scale, is_transposed] {
+      const at::Tensor factors = is_transposed ? scale->tensor().unsqueeze(1) : scale->tensor();
+      const at::Tensor scaled = at::mul(weight->tensor().to(at::kFloat), factors);
       weight->release();
       scale->release();
       return scaled.to(weight->dtype());

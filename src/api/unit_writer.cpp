@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/scheme.h"
 #include "base/error.h"
 #include "export/hf_checkpoint/scale_storage.h"
 #include "quantization/kv_cache.h"
@@ -52,7 +53,7 @@ UnitWriter::UnitWriter(Model::Impl& model, exporting::CheckpointExporter& export
     attention_beside_[beside != weight_names.end() ? beside->second
                                                    : attention.key_producer + ".weight"] = i;
     if (!attention.key->enabled()) continue;
-    const auto tensors = plan.cache(attention.key_producer).tensors();
+    const auto tensors = plan.cache(key_cache_path(attention)).tensors();
     if (!tensors.empty()) attention_of_[tensors.front().name] = i;
   }
 }
@@ -99,7 +100,7 @@ void UnitWriter::fit_scales(const std::vector<size_t>& groups,
   for (const size_t index : attentions) {
     const quantization::QuantizedAttention& attention = conversion.attentions[index];
     if (!attention.key->enabled()) continue;
-    const exporting::PlannedCache& cache = exporter_.plan().cache(attention.key_producer);
+    const exporting::PlannedCache& cache = exporter_.plan().cache(key_cache_path(attention));
     fit_cache(*attention.key, cache.key.dtype);
     fit_cache(*attention.value, cache.value.dtype);
   }
@@ -114,7 +115,7 @@ void UnitWriter::write(const exporting::ExportUnit& unit) {
       layer.parameter()->release();
     } else if (const auto attention = attention_of_.find(name); attention != attention_of_.end()) {
       const quantization::QuantizedAttention& quantized = conversion.attentions[attention->second];
-      const exporting::PlannedCache& cache = exporter_.plan().cache(quantized.key_producer);
+      const exporting::PlannedCache& cache = exporter_.plan().cache(key_cache_path(quantized));
       exporting::KvValues values = kv_values(quantized);
       if (cache.scheme.has_scales) {
         values.key_scale = exporting::stored_scale(values.key_scale, cache.key.dtype);

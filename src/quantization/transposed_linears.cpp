@@ -14,17 +14,34 @@ ir::ParameterPtr transposed(const ir::ParameterPtr& weight) {
   });
 }
 
+bool is_transposed(const ir::Module& module) {
+  const ir::ParameterPtr* weight = module.parameters.find("weight");
+  return module.type == kTransposed && weight != nullptr && (*weight)->shape().size() == 2;
+}
+
 }  // namespace
 
-void transpose_linears(ir::Module& root, const QuantizerResolver& resolver) {
+void transpose_linears(ir::Module& root, const std::function<bool(const std::string&)>& wanted) {
   for (const auto& [path, module] : ir::named_modules(root)) {
-    ir::ParameterPtr* weight = module->parameters.find("weight");
-    if (module->type != kTransposed || weight == nullptr || (*weight)->shape().size() != 2)
-      continue;
-    if (!resolver.resolve(ir::join_path(path, "weight_quantizer"), "Linear").enabled) continue;
+    if (!is_transposed(*module) || !wanted(path)) continue;
+    ir::ParameterPtr& weight = *module->parameters.find("weight");
     module->type = "Linear";
-    *weight = transposed(*weight);
+    weight = transposed(weight);
   }
+}
+
+void transpose_linears(ir::Module& root, const QuantizerResolver& resolver) {
+  transpose_linears(root, [&](const std::string& path) {
+    return resolver.resolve(ir::join_path(path, "weight_quantizer"), "Linear").enabled;
+  });
+}
+
+std::vector<std::string> transposed_linears(const ir::Module& root) {
+  std::vector<std::string> paths;
+  for (const auto& [path, module] : ir::named_modules(root)) {
+    if (is_transposed(*module)) paths.push_back(path);
+  }
+  return paths;
 }
 
 }  // namespace lathe::quantization

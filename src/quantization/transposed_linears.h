@@ -1,5 +1,9 @@
 #pragma once
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "ir/module.h"
 #include "quantization/config/resolve.h"
 
@@ -9,5 +13,11 @@ namespace lathe::quantization {
 /// be quantized, become Linear leaves with the weight [N, K]: scales and packed codes run along K,
 /// and engines look for them so. Others stay what they are.
 void transpose_linears(ir::Module& root, const QuantizerResolver& resolver);
+
+/// The same for the paths that are wanted: those of a checkpoint's packed weights.
+void transpose_linears(ir::Module& root, const std::function<bool(const std::string&)>& wanted);
+
+/// The paths of those that stayed what they are.
+std::vector<std::string> transposed_linears(const ir::Module& root);
 
 }  // namespace lathe::quantization

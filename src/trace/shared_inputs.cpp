@@ -23,11 +23,14 @@ std::string producer_path(const FlatGraph& graph, ValueId value) {
   return node.kind == NodeKind::kCallModule ? graph.path(node) : std::string();
 }
 
-const Node* first_tensor_argument(const Node& node) {
+/// The nodes of the first argument that has any: one, or those that are put together.
+std::vector<const Node*> first_tensors(const Node& node) {
+  std::vector<const Node*> inputs;
   for (const Argument& argument : node.args) {
-    if (const Node* input = argument.node()) return input;
+    argument.for_each_node([&](const Node* input) { inputs.push_back(input); });
+    if (!inputs.empty()) break;
   }
-  return nullptr;
+  return inputs;
 }
 
 }  // namespace
@@ -62,11 +65,23 @@ std::vector<SharedInput> shared_inputs(const ir::Module& root,
 
 std::string producer_of(const ir::Module& module, const ir::Node& node,
                         const std::function<bool(const ir::Module&)>& wanted) {
-  for (const Node* current = &node; current != nullptr; current = first_tensor_argument(*current)) {
-    if (current->kind == NodeKind::kCallModule && wanted(module.at(current->target)))
-      return current->target;
+  std::string producer;
+  std::vector<const Node*> open = {&node};
+  std::unordered_set<const Node*> seen;
+  while (!open.empty()) {
+    const Node* current = open.back();
+    open.pop_back();
+    if (!seen.insert(current).second) continue;
+    if (current->kind == NodeKind::kCallModule && wanted(module.at(current->target))) {
+      if (!producer.empty() && producer != current->target) return "";
+      producer = current->target;
+      continue;
+    }
+    const std::vector<const Node*> inputs = first_tensors(*current);
+    if (inputs.empty()) return "";
+    open.insert(open.end(), inputs.begin(), inputs.end());
   }
-  return "";
+  return producer;
 }
 
 }  // namespace lathe::trace

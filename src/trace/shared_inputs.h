@@ -24,8 +24,8 @@ std::vector<SharedInput> shared_inputs(const ir::Module& root,
 
 /// The path, relative to `module`, of the wanted module from whose value `node` (of its graph) is
 /// computed by operators that look at one tensor at a time (views, norms of a head, rotary
-/// embedding, ...): the first tensor argument is followed, through modules that are not `wanted`.
-/// "" if there is none.
+/// embedding, ...): the first tensor argument is followed, through modules that are not `wanted`;
+/// of parts that are put together all must come from one. "" if there is none.
 std::string producer_of(const ir::Module& module, const ir::Node& node,
                         const std::function<bool(const ir::Module&)>& wanted);
 

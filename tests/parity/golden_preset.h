@@ -37,7 +37,8 @@ Model quantized_model(const GoldenPreset& preset, bool fuse_scales = false);
 /// A value of a float tensor (bfloat16 or float32) as float.
 std::vector<float> floats(const Tensor& tensor);
 
-/// A folder of this process for outputs, emptied.
+/// A folder of this process for outputs, emptied; in memory where it can be: exports are synced to
+/// the disk, and there are a thousand of them.
 std::filesystem::path scratch_folder(const std::string& name);
 
 /// How tests show a preset's name.

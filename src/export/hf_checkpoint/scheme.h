@@ -24,7 +24,7 @@ struct LayerScheme {
 
 /// The scales of one attention's KV cache.
 struct KvScheme {
-  std::string key_path;    // "model.layers.0.self_attn.k_proj": makes the keys
+  std::string key_path;    // "model.layers.0.self_attn.k_proj": beside which its scale is named
   std::string value_path;  // "model.layers.0.self_attn.v_proj"
   formats::Format format;
   std::string path = {};   // of the attention: "model.layers.0.self_attn"

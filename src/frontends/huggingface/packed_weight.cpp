@@ -68,7 +68,11 @@ class LinearReader {
  private:
   std::function<formats::Scales()> scales(ScaleKind kind) const {
     if (kind == ScaleKind::kFloat32) {
-      return [scale = *scale_] { return read_float_scales(scale); };
+      return [scale = *scale_, global = global_scale_] {
+        formats::Scales scales = read_float_scales(scale);
+        scales.global_scale = global;
+        return scales;
+      };
     }
     return [scale = *scale_, kind, global = global_scale_] {
       const at::Tensor stored = scale.read(scale.dtype);
