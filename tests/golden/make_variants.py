@@ -317,7 +317,7 @@ VARIANTS = {
             layer_types=["sliding_attention", "full_attention"],
             rope_parameters={
                 "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5000.0},
-                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                "sliding_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 100.0},
             },
             final_logit_softcapping=3.0,
         ),
@@ -388,7 +388,7 @@ VARIANTS = {
     "deepseek_v3_bias": (
         "DeepseekV3ForCausalLM",
         transformers.DeepseekV3Config(
-            **{**DEEPSEEK, "n_group": 1, "first_k_dense_replace": 0}, q_lora_rank=8, attention_bias=True
+            **{**DEEPSEEK, "n_group": 1, "first_k_dense_replace": 0}, q_lora_rank=8, attention_bias=True, rms_norm_eps=0.05
         ),
         with_prediction_layer,
     ),
@@ -475,6 +475,13 @@ VARIANTS = {
         "T5ForConditionalGeneration",
         transformers.T5Config(**T5, num_decoder_layers=1, tie_word_embeddings=False),
         not_tied,
+    ),
+    "t5_saved_again": (
+        "T5ForConditionalGeneration",
+        transformers.T5Config(
+            **T5, num_decoder_layers=1, scale_decoder_outputs=False, feed_forward_proj="relu", dense_act_fn="silu"
+        ),
+        None,
     ),
     "t5_bare": ("T5Model", transformers.T5Config(**T5, feed_forward_proj="gated-silu"), None),
     "t5_encoder": ("T5EncoderModel", transformers.T5Config(**T5), None),

@@ -114,16 +114,18 @@ class DecoderBuilder {
     const auto project = [&](const char* name, int64_t out, int64_t in, bool bias) {
       module->add_child(name, leaves_.linear(join_path(path, name), out, in, bias));
     };
+    const auto compressed_norm = [&](const char* name, int64_t size) {
+      module->add_child(name, leaves_.rms_norm(join_path(path, name), size, own.norm_eps, 0.0));
+    };
     if (own.query_rank) {
       project("q_a_proj", *own.query_rank, hidden, own.bias);
-      module->add_child("q_a_layernorm", norm(join_path(path, "q_a_layernorm"), *own.query_rank));
+      compressed_norm("q_a_layernorm", *own.query_rank);
       project("q_b_proj", query, *own.query_rank, false);
     } else {
       project("q_proj", query, hidden, false);
     }
     project("kv_a_proj_with_mqa", own.key_value_rank + own.rotary_dim, hidden, own.bias);
-    module->add_child("kv_a_layernorm",
-                      norm(join_path(path, "kv_a_layernorm"), own.key_value_rank));
+    compressed_norm("kv_a_layernorm", own.key_value_rank);
     project("kv_b_proj", own.num_heads * (own.plain_dim + own.value_dim), own.key_value_rank,
             false);
     project("o_proj", hidden, own.num_heads * own.value_dim, own.bias);

@@ -45,6 +45,7 @@ struct LatentAttentionConfig {
   bool bias = false;
   bool interleaved = true;  // pairs of neighbours are rotated
   double scale = 0.0;
+  double norm_eps = 1e-6;  // of the norms within, whatever rms_norm_eps says
 };
 
 enum class MlpKind {

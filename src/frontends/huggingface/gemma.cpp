@@ -53,7 +53,7 @@ void read_gemma3_rope(const ConfigReader& config, DecoderConfig& decoder) {
   decoder.rope = full ? read_rope_section(config, *full, global) : read_rope(config, global);
   RopeSettings& own = decoder.local_rope.emplace();
   own.theta = config.positive_or("rope_local_base_freq", local.theta);
-  if (sliding) own = read_rope_section(*sliding, *sliding, {.theta = own.theta});
+  if (sliding) own = read_rope_section(config, *sliding, {.theta = own.theta});
 }
 
 }  // namespace

@@ -5,17 +5,17 @@
 namespace lathe::frontends {
 namespace {
 
-/// The rope section under whichever key it stands; `config` itself if there is none.
-ConfigReader rope_section(const ConfigReader& config) {
+/// The rope section under whichever key it stands.
+std::optional<ConfigReader> rope_section(const ConfigReader& config) {
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     auto section = config.find_object(key);
     if (!section || section->json().empty()) continue;
     for (const auto& [name, value] : section->json().items()) {
       if (value.is_object()) section->unsupported(name, "rope settings by layer type");
     }
-    return *section;
+    return section;
   }
-  return config;
+  return std::nullopt;
 }
 
 /// The one in the section counts; both must be 1 where heads are rotated whole.
@@ -99,8 +99,7 @@ RopeSettings read_rope_section(const ConfigReader& config, const ConfigReader& s
                                const RopeDefaults& defaults) {
   RopeSettings rope;
   rope.partial_rotary_factor = read_rotary_fraction(config, section, defaults);
-  rope.theta = section.positive_or("rope_theta", config.positive_or("rope_theta", defaults.theta));
-  if (&section.json() == &config.json()) return rope;
+  rope.theta = section.positive_or("rope_theta", defaults.theta);
   const char* type_key = section.has("rope_type") ? "rope_type" : "type";
   rope.type = section.text_or(type_key, "default");
   if (rope.type == "su") rope.type = "longrope";  // its first name
@@ -127,7 +126,11 @@ RopeSettings read_rope_section(const ConfigReader& config, const ConfigReader& s
 }
 
 RopeSettings read_rope(const ConfigReader& config, const RopeDefaults& defaults) {
-  return read_rope_section(config, rope_section(config), defaults);
+  RopeDefaults own = defaults;
+  own.theta = config.positive_or("rope_theta", defaults.theta);
+  if (const auto section = rope_section(config)) return read_rope_section(config, *section, own);
+  return {.theta = own.theta,
+          .partial_rotary_factor = read_rotary_fraction(config, config, defaults)};
 }
 
 }  // namespace lathe::frontends

@@ -44,7 +44,7 @@ struct RopeDefaults {
 /// for a type that is not in the list above and for settings by layer type.
 RopeSettings read_rope(const ConfigReader& config, const RopeDefaults& defaults = {});
 
-/// The same from one section; `config` has the lengths of contexts.
+/// The same from one section, which alone says theta; `config` has the lengths of contexts.
 RopeSettings read_rope_section(const ConfigReader& config, const ConfigReader& section,
                                const RopeDefaults& defaults);
 

@@ -35,16 +35,18 @@ struct T5Config {
   int64_t attended() const { return heads * head_dim; }
 };
 
-/// "relu", "gated-gelu": the second is the tanh form, for old times' sake.
+/// "relu", "gated-gelu": the second is the tanh form, for old times' sake. What transformers
+/// derives from it and writes beside it counts for more, as it does there.
 void read_feed_forward(const ConfigReader& config, T5Config& own) {
   const std::string kind = config.text_or("feed_forward_proj", "relu");
   constexpr std::string_view kGated = "gated-";
-  own.gated = kind.starts_with(kGated);
-  own.activation = own.gated ? kind.substr(kGated.size()) : kind;
-  if (kind == "gated-gelu") own.activation = "gelu_new";
+  const bool gated = kind.starts_with(kGated);
+  const std::string named = gated ? kind.substr(kGated.size()) : kind;
+  own.gated = config.flag_or("is_gated_act", gated);
+  own.activation = config.text_or("dense_act_fn", kind == "gated-gelu" ? "gelu_new" : named);
   if (!is_activation(own.activation)) {
-    config.unsupported("feed_forward_proj",
-                       "supported, with or without gated-: " + supported_activations());
+    config.unsupported(config.has("dense_act_fn") ? "dense_act_fn" : "feed_forward_proj",
+                       "supported: " + supported_activations());
   }
 }
 
@@ -67,7 +69,8 @@ T5Config read_t5(const ConfigReader& config) {
                            ? read_layer_count(config, "num_decoder_layers")
                            : own.encoder_layers;
   own.eps = config.positive_or("layer_norm_epsilon", 1e-6);
-  own.scales_output = config.flag_or("tie_word_embeddings", true);
+  own.scales_output =
+      config.flag_or("scale_decoder_outputs", config.flag_or("tie_word_embeddings", true));
   read_feed_forward(config, own);
   return own;
 }

@@ -121,7 +121,7 @@ TEST(ConfigErrors, OptionsOfArchitecturesAreRefusedByName) {
       {"roberta", "add_cross_attention", true, "no encoder"},
       {"vit", "pooler_act", "xielu", "supported: silu"},
       {"whisper", "activation_function", "xielu", "supported: silu"},
-      {"t5", "feed_forward_proj", "gated-xielu", "with or without gated-"},
+      {"t5", "dense_act_fn", "xielu", "supported: silu"},
       {"t5", "is_decoder", true, "has an encoder"},
   };
   for (const Refusal& refusal : refusals) {
