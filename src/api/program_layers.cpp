@@ -158,7 +158,7 @@ void ProgramLayers::add_lifted(const Model::Impl& model) {
     for (const GraphCall& graph : graph_calls(model.root().at(lifted.owner))) {
       const auto node = graph.find(lifted.node);
       if (node == graph.end()) continue;
-      calls.push_back({.reads = {{node->second, "input"}}, .node = node->second});
+      calls.push_back({.reads = {{node->second, lifted.input}}, .node = node->second});
     }
   }
 }

@@ -21,6 +21,7 @@ using ir::NodeKind;
 constexpr std::array kRules = {
     ConversionRule{"Linear", "QuantLinear", true},
     ConversionRule{"Embedding", "QuantEmbedding", false},
+    ConversionRule{"Conv1D", "QuantConv1D", true, 1},  // a linear whose weight is [K, N]
     ConversionRule{"Conv1d", "QuantConv1d", true, 0},
     ConversionRule{"Conv2d", "QuantConv2d", true, 0},
     ConversionRule{"Conv3d", "QuantConv3d", true, 0},
@@ -37,6 +38,7 @@ constexpr std::array<std::string_view, 3> kAttentionQuantizers = {
     "q_bmm_quantizer", "k_bmm_quantizer", "v_bmm_quantizer"};
 
 constexpr std::string_view kWeightQuantizer = "weight_quantizer";
+constexpr std::string_view kTransposedLinear = "Conv1D";
 
 const ConversionRule* rule_for(const ir::Module& module, LayerKinds kinds) {
   const ir::ParameterPtr* weight = module.parameters.find("weight");
@@ -44,8 +46,9 @@ const ConversionRule* rule_for(const ir::Module& module, LayerKinds kinds) {
   for (const ConversionRule& rule : kRules) {
     if (module.type != rule.leaf_type) continue;
     if (!rule.channel_axis) return &rule;
-    const bool is_wanted = kinds == LayerKinds::kWithConvolutions && (*weight)->shape().size() > 2;
-    return is_wanted ? &rule : nullptr;
+    const size_t rank = (*weight)->shape().size();
+    const bool is_whole = rule.leaf_type == kTransposedLinear ? rank == 2 : rank > 2;
+    return is_whole && kinds == LayerKinds::kWithConvolutions ? &rule : nullptr;
   }
   return nullptr;
 }
@@ -69,15 +72,17 @@ ir::GraphPtr embedding_graph() {
   return graph.build();
 }
 
-/// A convolution with its attributes as arguments.
-ir::GraphPtr convolution_graph(const ir::Module& leaf) {
+/// A convolution with its attributes as arguments, or a linear whose weight is [K, N].
+ir::GraphPtr channel_axis_graph(const ir::Module& leaf) {
   ir::GraphBuilder graph;
   Node* x = graph.call_module("input_quantizer", {graph.placeholder("input")});
   Node* weight = graph.call_module("weight_quantizer", {graph.get_attr("weight")});
   const bool has_bias = leaf.parameters.find("bias") != nullptr;
   const Argument bias = has_bias ? Argument(graph.get_attr("bias")) : Argument();
-  Node* y = graph.call_op(std::string(ops::operator_of(leaf)), {x, weight, bias},
-                          ops::operator_arguments(leaf));
+  Node* y = leaf.type == kTransposedLinear
+                ? graph.call_op("aten::linear", {x, graph.call_op("aten::t", {weight}), bias})
+                : graph.call_op(std::string(ops::operator_of(leaf)), {x, weight, bias},
+                                ops::operator_arguments(leaf));
   graph.output(graph.call_module("output_quantizer", {y}));
   return graph.build();
 }
@@ -128,7 +133,7 @@ class Converter {
 
   void convert_leaf(const std::string& path, ir::Module& module, const ConversionRule& rule) {
     const std::string leaf_type = module.type;
-    const ir::GraphPtr convolution = rule.channel_axis ? convolution_graph(module) : nullptr;
+    const ir::GraphPtr own = rule.channel_axis ? channel_axis_graph(module) : nullptr;
     QuantizedLayer layer{.path = path, .module = &module};
     if (rule.has_input_quantizer)
       layer.input = &add_quantizer(path, module, "input_quantizer", leaf_type);
@@ -142,7 +147,7 @@ class Converter {
     module.type = std::string(rule.composite_type);
     const bool has_bias = module.parameters.find("bias") != nullptr;
     const ir::GraphPtr linear = has_bias ? linear_bias_ : linear_;
-    module.graph = rule.channel_axis ? convolution : rule.has_input_quantizer ? linear : embedding_;
+    module.graph = rule.channel_axis ? own : rule.has_input_quantizer ? linear : embedding_;
     result_.layers.push_back(layer);
   }
 
@@ -166,13 +171,15 @@ class Converter {
   Conversion take() { return std::move(result_); }
 
  private:
-  /// Blocks are of matrices: of a kernel's positions they make no sense.
+  /// Blocks are of matrices: of a kernel's positions they make no sense, and groups of a program's
+  /// weight run along its last dimension.
   void leave_blocks_alone(const QuantizedLayer& layer) {
     if (!layer.weight->enabled()) return;
     const formats::BlockShape block = layer.weight->format().format.block;
     if (block == formats::kPerTensor || block == formats::kPerChannel) return;
     result_.left_alone.push_back(
-        {layer.path, fmt::format("{}: convolutions have scales by tensor or channel",
+        {layer.path, fmt::format("{}: convolutions, and linears whose weight is [K, N], have "
+                                 "scales by tensor or channel",
                                  layer.weight->describe())});
     for (TensorQuantizer* quantizer : {layer.input, layer.weight, layer.output})
       quantizer->set_enabled(false);
@@ -222,7 +229,15 @@ class Converter {
   bool wants_probabilities(const std::string& path, const ir::Module& module) const {
     const std::string name = ir::join_path(path, kProbabilityQuantizer);
     const ResolvedQuantizer resolved = resolver_.resolve(name, module.type);
-    return resolved.enabled && resolved.entry.has_value();
+    const bool is_wanted = resolved.enabled && resolved.entry.has_value();
+    if (is_wanted && kinds_ == LayerKinds::kWithConvolutions) {
+      problems_.push_back(fmt::format(
+          "{}: attention is one operator of a program, and its probabilities are no value of it; "
+          "leave this quantizer off",
+          name));
+      return false;
+    }
+    return is_wanted;
   }
 
   bool reads_embedding(const ir::Module& module) const {

@@ -59,14 +59,14 @@ struct ConversionRule {
   std::string_view leaf_type;
   std::string_view composite_type;
   bool has_input_quantizer;
-  /// The dimension of a weight that its output channels are: of convolutions alone.
+  /// The dimension of a weight that its output channels are, where weights are left as they lie.
   std::optional<int64_t> channel_axis = {};
 };
 
 /// Which leaf types are converted.
 enum class LayerKinds {
   kMatrices,         // Linear and Embedding: what checkpoints can say is quantized
-  kWithConvolutions  // and Conv1d-3d, ConvTranspose1d-3d
+  kWithConvolutions  // and Conv1d-3d, ConvTranspose1d-3d, Conv1D: what programs can say
 };
 
 /// The table of leaf types that can be quantized.

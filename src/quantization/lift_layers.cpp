@@ -21,13 +21,32 @@ constexpr auto kTypes =
     std::to_array<std::string_view>({"Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d",
                                      "ConvTranspose2d", "ConvTranspose3d"});
 
-/// The type of the layer that the operator is; "" for others.
-std::string_view layer_type(const std::string& op) {
+/// An operator that may be a layer, and what a layer calls its arguments.
+struct LayerOperator {
+  std::string_view op;
+  std::string_view type;
+  std::string_view input = "input";
+  std::string_view weight = "weight";
+  std::string_view bias = "bias";
+};
+
+/// Products of matrices: layers if the second matrix is a parameter.
+constexpr std::string_view kTransposedLinear = "Conv1D";
+constexpr std::array kProducts = {
+    LayerOperator{"aten::addmm", kTransposedLinear, "mat1", "mat2", "self"},
+    LayerOperator{"aten::mm", kTransposedLinear, "self", "mat2", ""},
+    LayerOperator{"aten::matmul", kTransposedLinear, "self", "other", ""},
+};
+
+std::optional<LayerOperator> layer_operator(const std::string& op) {
+  for (const LayerOperator& product : kProducts) {
+    if (product.op == op) return product;
+  }
   for (const ops::OperatorLeaf& leaf : ops::operator_leaves()) {
     if (leaf.op == op && std::find(kTypes.begin(), kTypes.end(), leaf.type) != kTypes.end())
-      return leaf.type;
+      return LayerOperator{.op = leaf.op, .type = leaf.type};
   }
-  return {};
+  return std::nullopt;
 }
 
 std::vector<std::string> argument_names(const std::string& op) {
@@ -74,7 +93,7 @@ class GraphLifter {
 
   void lift() {
     const auto& nodes = module_.graph->nodes();
-    if (std::none_of(nodes.begin(), nodes.end(), [](const auto& node) { return is_layer(*node); }))
+    if (std::none_of(nodes.begin(), nodes.end(), [&](const auto& node) { return is_layer(*node); }))
       return;
     ir::Graph graph = module_.graph->clone();
     std::vector<const Node*> layers;
@@ -87,8 +106,27 @@ class GraphLifter {
   }
 
  private:
-  static bool is_layer(const Node& node) {
-    return node.kind == NodeKind::kCallOp && !layer_type(node.target).empty();
+  bool is_layer(const Node& node) const {
+    if (node.kind != NodeKind::kCallOp) return false;
+    const auto op = layer_operator(node.target);
+    return op && (op->type != kTransposedLinear || is_product_with_parameter(node));
+  }
+
+  /// x W, or b + x W with a row b: whatever else is multiplied is no layer.
+  bool is_product_with_parameter(const Node& node) const {
+    const bool has_bias = node.target == "aten::addmm";
+    if (node.args.size() != (has_bias ? 3u : 2u) || !node.kwargs.empty()) return false;
+    const ir::ParameterPtr weight = parameter(node.args.back());
+    if (weight == nullptr || weight->shape().size() != 2) return false;
+    if (!has_bias) return true;
+    const ir::ParameterPtr bias = parameter(node.args[0]);
+    return bias != nullptr && bias->shape() == std::vector<int64_t>{weight->shape()[1]};
+  }
+
+  ir::ParameterPtr parameter(const Argument& argument) const {
+    const Node* node = argument.node();
+    const bool is_read = node != nullptr && node->kind == NodeKind::kGetAttr;
+    return is_read ? module_.find_parameter(node->target) : nullptr;
   }
 
   bool lift_node(ir::Graph& graph, const Node* node) {
@@ -99,7 +137,8 @@ class GraphLifter {
       return false;
     }
     const std::string name = place(*layer);
-    result_.layers.push_back({path_, node->name, ir::join_path(path_, name)});
+    result_.layers.push_back({path_, node->name, ir::join_path(path_, name),
+                              std::string(layer_operator(node->target)->input)});
     std::vector<const Node*> read;
     node->for_each_input([&](const Node* input) { read.push_back(input); });
     const Node* call =
@@ -113,28 +152,28 @@ class GraphLifter {
   }
 
   std::optional<Layer> read(const Node& node, std::string& reason) const {
-    Layer layer{.type = std::string(layer_type(node.target))};
+    const LayerOperator op = *layer_operator(node.target);
+    Layer layer{.type = std::string(op.type)};
     const auto names = argument_names(node.target);
     std::vector<std::pair<std::string, Argument>> arguments = node.kwargs;
     for (size_t i = 0; i < node.args.size(); ++i) arguments.emplace_back(names[i], node.args[i]);
     for (const auto& [name, argument] : arguments) {
-      if (!take(name, argument, layer, reason)) return std::nullopt;
+      if (!take(op, name, argument, layer, reason)) return std::nullopt;
     }
     return layer;
   }
 
-  bool take(const std::string& name, const Argument& argument, Layer& layer,
-            std::string& reason) const {
+  bool take(const LayerOperator& op, const std::string& name, const Argument& argument,
+            Layer& layer, std::string& reason) const {
     const Node* node = argument.node();
-    if (name == "input") {
+    if (name == op.input) {
       layer.input = node;
       return true;
     }
     if (argument.is_none()) return true;
-    if (name == "weight" || name == "bias") {
-      const bool is_parameter = node != nullptr && node->kind == NodeKind::kGetAttr &&
-                                module_.find_parameter(node->target) != nullptr;
-      if (is_parameter) (name == "weight" ? layer.weight : layer.bias) = node->target;
+    if (name == op.weight || name == op.bias) {
+      const bool is_parameter = parameter(argument) != nullptr;
+      if (is_parameter) (name == op.weight ? layer.weight : layer.bias) = node->target;
       if (!is_parameter) {
         reason = node != nullptr && node->kind == NodeKind::kPlaceholder
                      ? fmt::format("its {} belongs to a module outside", name)

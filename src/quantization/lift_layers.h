@@ -12,6 +12,7 @@ struct LiftedLayer {
   std::string owner;  // path of the module whose graph had the operator
   std::string node;   // its name in that graph
   std::string path;   // of the leaf
+  std::string input;  // the operator's argument that is the leaf's: "input", "mat1"
 };
 
 /// What stays as it is, and why.
@@ -27,8 +28,10 @@ struct Lifting {
 
 /// Makes leaves (Linear, Conv1d, ...) of the operators aten::linear, aten::conv1d, ... in the
 /// graphs below `root` whose weights are parameters, so that they can be quantized like any layer:
-/// torch.nn.functional's calls, and what torch.nn.MultiheadAttention does. The leaf of
-/// "out_proj.weight" is the module "out_proj"; that of "in_proj_weight" is a new child "in_proj".
+/// torch.nn.functional's calls, and what torch.nn.MultiheadAttention does. Products with a matrix
+/// that is a parameter (aten::addmm, mm, matmul) become Conv1D, a linear whose weight is [K, N].
+/// The leaf of "out_proj.weight" is the module "out_proj"; that of "in_proj_weight" is a new child
+/// "in_proj".
 /// Operators that read computed weights, or weights from outside of the module, are left alone.
 Lifting lift_layers(ir::Module& root);
 

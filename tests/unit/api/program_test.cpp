@@ -107,8 +107,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"v2_11/mobilenet", "int8", 0.2}, Case{"v2_11/wavenet", "int8", 0.1},
                     Case{"v2_11/vit", "int8", 0.1}, Case{"v2_11/vit", "fp8", 0.2},
                     Case{"v2_11/vit_decomposed", "int8", 0.1}, Case{"v2_11/swin", "int8", 0.1},
-                    Case{"v2_11/llama", "fp8", 0.3}, Case{"v2_11/gpt_dynamic", "int8", 0.1},
-                    Case{"v2_11/lstm", "int8", 0.1}, Case{"v2_11/shared", "int8", 0.1}),
+                    Case{"v2_11/llama", "fp8", 0.3}, Case{"v2_11/gpt2", "int8", 0.1},
+                    Case{"v2_11/gpt2", "fp8", 0.2}, Case{"v2_11/gpt2", "int8_wo", 0.1},
+                    Case{"v2_11/gpt_dynamic", "int8", 0.1}, Case{"v2_11/lstm", "int8", 0.1},
+                    Case{"v2_11/shared", "int8", 0.1}),
     [](const testing::TestParamInfo<Case>& info) {
       std::string name = std::string(info.param.net) + "_" + info.param.format;
       std::replace(name.begin(), name.end(), '/', '_');
@@ -191,6 +193,23 @@ TEST(Programs, DataIsCutIntoTheProgramsBatches) {
   EXPECT_EQ(load_batches(data, model).size(), 3u);
   EXPECT_EQ(load_batches(data, model, one.shape()[0]).size(), 1u);
   EXPECT_EQ(load_batches(data, model)[2].at("x").shape(), one.shape());
+}
+
+TEST(Programs, ProbabilitiesOfAttentionAreRefused) {
+  Model model = Model::open(golden("v2_11/vit.pt2").string());
+  const QuantizeConfig config = QuantizeConfig::from_text(R"(
+quant_cfg:
+  - {quantizer_name: "*", enable: false}
+  - {quantizer_name: "*bmm_quantizer", cfg: {format: fp8}}
+)");
+  try {
+    quantize(model, config, [](Model&) {});
+    FAIL() << "nothing was thrown";
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("p_bmm_quantizer: attention is one operator"),
+              std::string::npos)
+        << error.what();
+  }
 }
 
 TEST(Programs, WhatCannotBeQuantizedIsListed) {
