@@ -80,6 +80,7 @@ class EditMaker {
 
   ProgramEdits make() && {
     for (const QuantizedLayer& layer : quantization_.conversion.layers) add_layer(layer);
+    for (const auto& [weight, parts] : parts_) add_whole(weight, parts);
     for (const auto& attention : quantization_.conversion.attentions) add_attention(attention);
     for (const quantization::FoldedNorm& folded : quantization_.folded_norms) add_norm(folded);
     return std::move(edits_);
@@ -103,23 +104,42 @@ class EditMaker {
   }
 
   void add_weight(const QuantizedLayer& layer) {
+    const quantization::LiftedLayer* lifted = layers_.lifted(*layer.module);
+    if (lifted != nullptr && lifted->whole_weight != nullptr) {
+      parts_[lifted->whole_weight][lifted->first_row] = &layer;
+      return;
+    }
     const QdqScheme scheme = qdq_scheme(*layer.weight, true);
     const TensorSource codes{
         scheme.dtype, layer.parameter()->shape(), [layer](const exporting::ByteSink& sink) {
           const at::Tensor bytes = codes_of(layer);
           sink({static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()});
         }};
-    for (const std::string& name : layers_.names(*original_weight(layer))) {
+    for (const std::string& name : layers_.names(*layers_.program_weight(layer))) {
       if (quantized_.insert(name).second) edits_.weights.push_back({name, codes, scheme});
     }
   }
 
-  /// The parameter that the program has: the one before a batch norm was folded into it.
-  const ir::Parameter* original_weight(const QuantizedLayer& layer) const {
-    for (const quantization::FoldedNorm& folded : quantization_.folded_norms) {
-      if (folded.layer == layer.path) return folded.weight.get();
+  /// A weight of which several layers have rows: their codes and scales, one after the other.
+  void add_whole(const ir::ParameterPtr& weight,
+                 const std::map<int64_t, const QuantizedLayer*>& parts) {
+    QdqScheme scheme = qdq_scheme(*parts.begin()->second->weight, true);
+    const bool one_scale =
+        parts.begin()->second->weight->format().format.block == formats::kPerTensor;
+    for (auto part = std::next(parts.begin()); part != parts.end() && !one_scale; ++part) {
+      const std::vector<float> more = qdq_scheme(*part->second->weight, true).scales;
+      scheme.scales.insert(scheme.scales.end(), more.begin(), more.end());
     }
-    return layer.parameter().get();
+    const TensorSource codes{
+        scheme.dtype, weight->shape(), [parts](const auto& sink) {
+          for (const auto& [first, layer] : parts) {
+            const at::Tensor bytes = codes_of(*layer);
+            sink({static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()});
+          }
+        }};
+    for (const std::string& name : layers_.names(*weight)) {
+      if (quantized_.insert(name).second) edits_.weights.push_back({name, codes, scheme});
+    }
   }
 
   void add_attention(const quantization::QuantizedAttention& attention) {
@@ -154,6 +174,8 @@ class EditMaker {
   const Model::Impl& model_;
   const Quantization& quantization_;
   ProgramLayers layers_;
+  /// Weights of which layers have rows, and the layers by their first rows.
+  std::map<ir::ParameterPtr, std::map<int64_t, const QuantizedLayer*>> parts_;
   std::unordered_set<std::string> quantized_;  // names of tensors
   ProgramEdits edits_;
 };

@@ -79,6 +79,7 @@ class ProgramFitter {
       disable({attention.query, attention.key, attention.value});
       leave(attention.path, "it lies in a graph within an operator (torch.no_grad)");
     }
+    leave_incomplete_weights();
     join_shared_weights();
     for (TensorQuantizer* quantizer : activation_quantizers()) quantizer->multiply_by_reciprocal();
   }
@@ -93,7 +94,7 @@ class ProgramFitter {
     if (calls.empty()) return "the program does not call it";
     if (is_within_operator(calls)) return "it lies in a graph within an operator (torch.no_grad)";
     if (!layer.weight->enabled()) return {};
-    const auto readers = readers_.find(layer.parameter().get());
+    const auto readers = readers_.find(weight_read(layer));
     if (readers == readers_.end()) return {};
     for (const auto& [path, module] : readers->second) {
       if (!layer_modules_.contains(module))
@@ -102,23 +103,76 @@ class ProgramFitter {
     return {};
   }
 
-  /// Layers that read one weight have one scale: their groups become one.
+  /// The weight in the model as it is: of a layer with some of its rows, the whole.
+  const ir::Parameter* weight_read(const QuantizedLayer& layer) const {
+    return has_rows(layer) ? layers_.program_weight(layer) : layer.parameter().get();
+  }
+
+  bool has_rows(const QuantizedLayer& layer) const {
+    const quantization::LiftedLayer* lifted = layers_.lifted(*layer.module);
+    return lifted != nullptr && lifted->whole_weight != nullptr;
+  }
+
+  /// A weight of which several layers have rows is quantized whole or not at all.
+  void leave_incomplete_weights() {
+    std::map<const ir::Parameter*, std::vector<const QuantizedLayer*>> parts;
+    for (const QuantizedLayer& layer : quantization_.conversion.layers) {
+      if (has_rows(layer)) parts[weight_read(layer)].push_back(&layer);
+    }
+    for (const auto& [weight, layers] : parts) {
+      const bool is_wanted = std::any_of(
+          layers.begin(), layers.end(), [](const auto* layer) { return layer->weight->enabled(); });
+      if (!is_wanted || makes_whole(*weight, layers)) continue;
+      for (const QuantizedLayer* layer : layers) {
+        disable({layer->input, layer->weight, layer->output});
+        leave(layer->path, "its weight is a part of one that is not quantized whole");
+      }
+    }
+  }
+
+  /// Whether the layers' rows are the weight's, each once, in one format that fits them together.
+  bool makes_whole(const ir::Parameter& weight,
+                   const std::vector<const QuantizedLayer*>& layers) const {
+    std::map<int64_t, int64_t> parts;
+    const formats::Format& format = layers[0]->weight->format().format;
+    for (const QuantizedLayer* layer : layers) {
+      if (!layer->weight->enabled() || !(layer->weight->format().format == format)) return false;
+      parts[layers_.lifted(*layer->module)->first_row] = layer->parameter()->shape()[0];
+    }
+    int64_t next = 0;
+    for (const auto& [first, rows] : parts) {
+      if (first != next) return false;
+      next += rows;
+    }
+    const bool fits_together =
+        format.block != formats::kPerTensor || quantization_.options.fuse_scales;
+    return parts.size() == layers.size() && next == weight.shape()[0] && fits_together;
+  }
+
+  /// Layers that read one weight have one scale: their groups become one. Rows of one weight that
+  /// have scales of their own need none together.
   void join_shared_weights() {
     auto& groups = quantization_.conversion.groups;
     std::unordered_map<const ir::Parameter*, size_t> group_of;
     for (size_t group = 0; group < groups.size(); ++group) {
       size_t target = group;
       for (const size_t index : groups[group]) {
-        const auto* weight = quantization_.conversion.layers[index].parameter().get();
+        const auto* weight = shared_weight(quantization_.conversion.layers[index]);
         target = std::min(target, group_of.emplace(weight, group).first->second);
       }
       if (target == group) continue;
       groups[target].insert(groups[target].end(), groups[group].begin(), groups[group].end());
       for (const size_t index : groups[group])
-        group_of[quantization_.conversion.layers[index].parameter().get()] = target;
+        group_of[shared_weight(quantization_.conversion.layers[index])] = target;
       groups[group].clear();
     }
     std::erase_if(groups, [](const auto& group) { return group.empty(); });
+  }
+
+  const ir::Parameter* shared_weight(const QuantizedLayer& layer) const {
+    const bool one_scale =
+        layer.weight->enabled() && layer.weight->format().format.block == formats::kPerTensor;
+    return one_scale ? weight_read(layer) : layer.parameter().get();
   }
 
   std::vector<TensorQuantizer*> activation_quantizers() const {
@@ -153,8 +207,12 @@ ProgramLayers::ProgramLayers(const Model::Impl& model) {
 
 void ProgramLayers::add_lifted(const Model::Impl& model) {
   if (!model.quantization) return;
+  for (const quantization::FoldedNorm& folded : model.quantization->folded_norms)
+    before_folding_[folded.layer] = folded.weight.get();
   for (const quantization::LiftedLayer& lifted : model.quantization->lifting.layers) {
-    std::vector<LeafCall>& calls = leaves_[model.root().find(lifted.path)];
+    const ir::Module* leaf = model.root().find(lifted.path);
+    lifted_[leaf] = &lifted;
+    std::vector<LeafCall>& calls = leaves_[leaf];
     for (const GraphCall& graph : graph_calls(model.root().at(lifted.owner))) {
       const auto node = graph.find(lifted.node);
       if (node == graph.end()) continue;
@@ -167,6 +225,18 @@ const std::vector<LeafCall>& ProgramLayers::calls(const ir::Module& leaf) const 
   static const std::vector<LeafCall> kNone;
   const auto found = leaves_.find(&leaf);
   return found == leaves_.end() ? kNone : found->second;
+}
+
+const ir::Parameter* ProgramLayers::program_weight(const QuantizedLayer& layer) const {
+  const quantization::LiftedLayer* rows = lifted(*layer.module);
+  if (rows != nullptr && rows->whole_weight != nullptr) return rows->whole_weight.get();
+  const auto folded = before_folding_.find(layer.path);
+  return folded == before_folding_.end() ? layer.parameter().get() : folded->second;
+}
+
+const quantization::LiftedLayer* ProgramLayers::lifted(const ir::Module& leaf) const {
+  const auto found = lifted_.find(&leaf);
+  return found == lifted_.end() ? nullptr : found->second;
 }
 
 const std::vector<GraphCall>& ProgramLayers::graph_calls(const ir::Module& composite) const {
@@ -199,6 +269,9 @@ void lift_and_fold(Model::Impl& model, Quantization& quantization) {
         const auto& calls = layers.calls(layer);
         const bool is_once = calls.size() == 1 && layers.calls(norm).size() == 1;
         if (!is_once || is_within_operator(calls) || is_within_operator(layers.calls(norm)))
+          return false;
+        const quantization::LiftedLayer* lifted = layers.lifted(layer);
+        if (lifted != nullptr && (lifted->whole_weight != nullptr || lifted->has_part_of_bias))
           return false;
         // Of more dimensions, a batch norm's channels are not a linear's features.
         if (layer.type == "Linear" && calls[0].rank != 2) return false;

@@ -20,6 +20,11 @@ class ProgramLayers {
   const std::vector<frontends::GraphCall>& graph_calls(const ir::Module& composite) const;
   /// The attentions of a composite's graph, in all of its calls.
   std::vector<std::string> attention_nodes(const ir::Module& composite) const;
+  /// What the layer was lifted from; null for leaves of the program.
+  const quantization::LiftedLayer* lifted(const ir::Module& leaf) const;
+  /// The parameter that the program has for a layer's weight: the one before a batch norm was
+  /// folded into it, or the whole of which the layer has rows.
+  const ir::Parameter* program_weight(const quantization::QuantizedLayer& layer) const;
   /// The names by which the program reads a parameter.
   std::vector<std::string> names(const ir::Parameter& parameter) const;
 
@@ -28,6 +33,8 @@ class ProgramLayers {
 
   std::unordered_map<const ir::Module*, std::vector<frontends::LeafCall>> leaves_;
   std::unordered_map<const ir::Module*, std::vector<frontends::GraphCall>> graphs_;
+  std::unordered_map<const ir::Module*, const quantization::LiftedLayer*> lifted_;
+  std::unordered_map<std::string, const ir::Parameter*> before_folding_;  // by the layer's path
   std::unordered_map<const ir::Parameter*, std::vector<std::string>> names_;
 };
 

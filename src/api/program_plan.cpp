@@ -6,6 +6,7 @@
 
 #include "api/program_edits.h"
 #include "api/program_job.h"
+#include "api/program_layers.h"
 #include "api/quantizer_state.h"
 #include "base/error.h"
 #include "ir/scalar_types.h"
@@ -124,6 +125,7 @@ class ProgramPlanner {
   void add_rows(const exporting::ProgramEdits& edits) {
     std::map<std::string, const exporting::WeightEdit*> quantized;
     for (const exporting::WeightEdit& edit : edits.weights) quantized[edit.name] = &edit;
+    const std::map<std::string, std::string> formats = weight_formats();
     double weights = 0, bits = 0;
     for (const ir::SourceTensor& source : impl().model.tensors) {
       QuantizePlan::Row row{.name = source.name, .shape = source.parameter->shape()};
@@ -134,7 +136,7 @@ class ProgramPlanner {
       if (const auto edit = quantized.find(source.name); edit != quantized.end()) {
         const int64_t scales = scale_count(*edit->second);
         row.action = "quantize";
-        row.format = format_of(source.name);
+        row.format = formats.at(source.name);
         row.bytes_out = source.parameter->numel() + (scales > 1 ? scales * kScaleBytes : 0);
         weights += static_cast<double>(source.parameter->numel());
         bits += 8.0 * static_cast<double>(row.bytes_out);
@@ -156,22 +158,16 @@ class ProgramPlanner {
     return 1;
   }
 
-  /// What the quantizer of the layer does whose weight, folded or not, has this name.
-  std::string format_of(const std::string& name) {
-    const auto names_weight = [&](const ir::Parameter* weight) {
-      return std::any_of(impl().model.tensors.begin(), impl().model.tensors.end(),
-                         [&](const ir::SourceTensor& source) {
-                           return source.name == name && source.parameter.get() == weight;
-                         });
-    };
+  /// What is done to weights, by the names that the program reads them by.
+  std::map<std::string, std::string> weight_formats() {
+    const ProgramLayers layers(impl());
+    std::map<std::string, std::string> formats;
     for (const quantization::QuantizedLayer& layer : quantization().conversion.layers) {
-      const ir::Parameter* weight = layer.parameter().get();
-      for (const auto& folded : quantization().folded_norms) {
-        if (folded.layer == layer.path) weight = folded.weight.get();
-      }
-      if (names_weight(weight)) return layer.weight->describe();
+      if (!layer.weight->enabled()) continue;
+      for (const std::string& name : layers.names(*layers.program_weight(layer)))
+        formats[name] = layer.weight->describe();
     }
-    throw_internal("{} is the weight of no layer", name);
+    return formats;
   }
 
   /// Whether the tensor belongs to a batch norm that was folded.

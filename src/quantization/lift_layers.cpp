@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "ops/operator_leaves.h"
+#include "quantization/parameter_rows.h"
 
 namespace lathe::quantization {
 namespace {
@@ -76,12 +77,12 @@ std::optional<ir::Attribute> to_attribute(const Argument& argument) {
   return items;
 }
 
-/// An operator as a layer: its weights are paths below the module.
+/// An operator as a layer.
 struct Layer {
   std::string type;
   const Node* input = nullptr;
-  std::string weight;
-  std::string bias;  // "" for none
+  ParameterRows weight;
+  std::optional<ParameterRows> bias;
   ir::NamedList<ir::Attribute> attributes;
 };
 
@@ -137,8 +138,7 @@ class GraphLifter {
       return false;
     }
     const std::string name = place(*layer);
-    result_.layers.push_back({path_, node->name, ir::join_path(path_, name),
-                              std::string(layer_operator(node->target)->input)});
+    add_result(*node, *layer, ir::join_path(path_, name));
     std::vector<const Node*> read;
     node->for_each_input([&](const Node* input) { read.push_back(input); });
     const Node* call =
@@ -146,9 +146,33 @@ class GraphLifter {
     graph.replace_uses(node, call);
     graph.erase(node);
     for (const Node* input : read) {
-      if (input->kind == NodeKind::kGetAttr && graph.users(input).empty()) graph.erase(input);
+      if (parameter_rows(module_, Argument(input))) erase_unused(graph, input);
     }
     return true;
+  }
+
+  /// A parameter, or what was cut off one, that nobody reads any more; and what it was cut from.
+  static void erase_unused(ir::Graph& graph, const Node* node) {
+    while (node != nullptr && graph.users(node).empty()) {
+      const Node* source = node->args.empty() ? nullptr : node->args[0].node();
+      graph.erase(node);
+      node = source;
+    }
+  }
+
+  void add_result(const Node& node, const Layer& layer, const std::string& path) {
+    LiftedLayer lifted{path_, node.name, path, std::string(layer_operator(node.target)->input)};
+    if (is_part(layer.weight)) {
+      lifted.whole_weight = module_.find_parameter(layer.weight.path);
+      lifted.first_row = layer.weight.first;
+    }
+    lifted.has_part_of_bias = layer.bias && is_part(*layer.bias);
+    result_.layers.push_back(std::move(lifted));
+  }
+
+  bool is_part(const ParameterRows& rows) const {
+    const ir::ParameterPtr whole = module_.find_parameter(rows.path);
+    return !whole->shape().empty() && rows.count != whole->shape()[0];
   }
 
   std::optional<Layer> read(const Node& node, std::string& reason) const {
@@ -172,8 +196,11 @@ class GraphLifter {
     }
     if (argument.is_none()) return true;
     if (name == op.weight || name == op.bias) {
-      const bool is_parameter = parameter(argument) != nullptr;
-      if (is_parameter) (name == op.weight ? layer.weight : layer.bias) = node->target;
+      const auto rows = parameter_rows(module_, argument);
+      // Of a convolution's or a transposed weight, rows are not output channels alone.
+      const bool is_parameter = rows && (layer.type == "Linear" || !is_part(*rows));
+      if (is_parameter && name == op.weight) layer.weight = *rows;
+      if (is_parameter && name == op.bias) layer.bias = *rows;
       if (!is_parameter) {
         reason = node != nullptr && node->kind == NodeKind::kPlaceholder
                      ? fmt::format("its {} belongs to a module outside", name)
@@ -189,8 +216,8 @@ class GraphLifter {
 
   /// The path of the leaf below the module: an existing one, or a new child.
   std::string place(const Layer& layer) {
-    const ir::ParameterPtr weight = module_.find_parameter(layer.weight);
-    const ir::ParameterPtr bias = layer.bias.empty() ? nullptr : module_.find_parameter(layer.bias);
+    const ir::ParameterPtr weight = take_rows(module_, layer.weight);
+    const ir::ParameterPtr bias = layer.bias ? take_rows(module_, *layer.bias) : nullptr;
     for (const auto& [path, known] : placed_) {
       const bool same = known.type == layer.type && known.weight == layer.weight &&
                         known.bias == layer.bias && same_attributes(known, layer);
@@ -218,19 +245,20 @@ class GraphLifter {
   /// The module below that holds the layer's weight and bias, nothing else, and is never called:
   /// such modules have no type.
   std::string owner_of(const Layer& layer) const {
-    if (!layer.weight.ends_with(".weight")) return {};
-    std::string path = layer.weight.substr(0, layer.weight.rfind('.'));
+    const std::string& weight = layer.weight.path;
+    if (!weight.ends_with(".weight") || is_part(layer.weight)) return {};
+    std::string path = weight.substr(0, weight.rfind('.'));
     const ir::Module* owner = module_.find(path);
     const bool is_bare = owner != nullptr && owner->type == "Module" && !owner->is_composite() &&
                          owner->children.empty() && owner->buffers.empty() &&
-                         owner->parameters.size() == (layer.bias.empty() ? 1u : 2u) &&
-                         (layer.bias.empty() || layer.bias == path + ".bias");
+                         owner->parameters.size() == (layer.bias ? 2u : 1u) &&
+                         (!layer.bias || layer.bias->path == path + ".bias");
     return is_bare ? path : std::string();
   }
 
   /// "in_proj" for "in_proj_weight"; with a number if that is taken.
   std::string free_name(const Layer& layer) const {
-    std::string stem = layer.weight;
+    std::string stem = layer.weight.path;
     std::replace(stem.begin(), stem.end(), '.', '_');
     if (stem.ends_with("weight")) stem.erase(stem.size() - std::string_view("weight").size());
     while (stem.ends_with('_')) stem.pop_back();

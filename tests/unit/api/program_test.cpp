@@ -109,7 +109,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"v2_11/vit_decomposed", "int8", 0.1}, Case{"v2_11/swin", "int8", 0.1},
                     Case{"v2_11/llama", "fp8", 0.3}, Case{"v2_11/gpt2", "int8", 0.1},
                     Case{"v2_11/gpt2", "fp8", 0.2}, Case{"v2_11/gpt2", "int8_wo", 0.1},
-                    Case{"v2_11/gpt_dynamic", "int8", 0.1}, Case{"v2_11/lstm", "int8", 0.1},
+                    Case{"v2_11/gpt_dynamic", "int8", 0.1}, Case{"v2_11/detr", "int8", 0.2},
+                    Case{"v2_11/detr", "fp8", 0.3}, Case{"v2_11/detr", "int8_wo", 0.1},
+                    Case{"v2_11/masked_attention", "int8", 0.1}, Case{"v2_11/lstm", "int8", 0.1},
                     Case{"v2_11/shared", "int8", 0.1}),
     [](const testing::TestParamInfo<Case>& info) {
       std::string name = std::string(info.param.net) + "_" + info.param.format;
@@ -193,6 +195,20 @@ TEST(Programs, DataIsCutIntoTheProgramsBatches) {
   EXPECT_EQ(load_batches(data, model).size(), 3u);
   EXPECT_EQ(load_batches(data, model, one.shape()[0]).size(), 1u);
   EXPECT_EQ(load_batches(data, model)[2].at("x").shape(), one.shape());
+}
+
+/// Queries have the first rows of this weight, keys and values of another tensor the others.
+TEST(Programs, AWeightThatLayersHaveRowsOfIsOneTensorOfThePlan) {
+  const QuantizePlan plan = plan_of("v2_11/detr", "int8_wo", "");
+  EXPECT_TRUE(plan.problems.empty());
+  EXPECT_TRUE(plan.left_alone.empty());
+  const auto row =
+      std::find_if(plan.tensors.begin(), plan.tensors.end(), [](const QuantizePlan::Row& tensor) {
+        return tensor.name == "transformer.decoder.layers.0.multihead_attn.in_proj_weight";
+      });
+  ASSERT_NE(row, plan.tensors.end());
+  EXPECT_EQ(row->action, "quantize");
+  EXPECT_EQ(row->shape, (std::vector<int64_t>{24, 8}));
 }
 
 TEST(Programs, ProbabilitiesOfAttentionAreRefused) {
