@@ -15,6 +15,32 @@
 namespace lathe::api {
 namespace {
 
+/// What each parameter becomes, in bytes: a quantized weight with its scales.
+class WrittenBytes {
+ public:
+  explicit WrittenBytes(const exporting::CheckpointPlan& plan) {
+    for (const exporting::PlannedLayer& layer : plan.layers()) layers_[layer.scheme.path] = 0;
+    for (const io::PlannedTensor& tensor : plan.layout().tensors) {
+      const std::string_view name = tensor.name;
+      const auto layer = layers_.find(name.substr(0, name.rfind('.')));
+      const bool own = layer == layers_.end() || name.ends_with(".bias");
+      (own ? tensors_[name] : layer->second) += static_cast<int64_t>(tensor.bytes);
+    }
+  }
+
+  /// Nothing if no tensor stands for it.
+  std::optional<int64_t> of(std::string_view parameter) const {
+    const auto layer = layers_.find(exporting::layer_of_weight(parameter));
+    if (layer != layers_.end()) return layer->second;
+    const auto tensor = tensors_.find(parameter);
+    return tensor == tensors_.end() ? std::nullopt : std::optional(tensor->second);
+  }
+
+ private:
+  std::unordered_map<std::string_view, int64_t> layers_;   // by path
+  std::unordered_map<std::string_view, int64_t> tensors_;  // all others
+};
+
 class CheckpointPlanner {
  public:
   explicit CheckpointPlanner(JobDraft draft)
@@ -109,20 +135,21 @@ class CheckpointPlanner {
   }
 
   void plan_checkpoint() {
-    const exporting::QuantizationScheme scheme = make_scheme(impl(), problems());
+    exporting::QuantizationScheme scheme = make_scheme(impl(), problems());
     const exporting::ExportOptions options{
         .dialect = job_.dialect,
         .target = job_.target,
         .max_shard_bytes = static_cast<size_t>(job_.max_shard_bytes),
         .producer_version = version(),
         .fingerprint = fingerprint()};
-    const auto found = exporting::CheckpointPlan::problems(impl().model, scheme, options);
-    for (const std::string& problem : found) {
+    std::vector<std::string> found;
+    prepared_.checkpoint =
+        exporting::CheckpointPlan::make_unless(found, impl().model, std::move(scheme), options);
+    for (std::string& problem : found) {
       if (std::find(problems().begin(), problems().end(), problem) == problems().end())
-        problems().push_back(problem);
+        problems().push_back(std::move(problem));
     }
-    if (!found.empty()) return;
-    prepared_.checkpoint = exporting::CheckpointPlan::make(impl().model, scheme, options);
+    if (!prepared_.checkpoint) return;
     summarize(*prepared_.checkpoint);
     for (std::string& warning : scheme_warnings(impl(), *prepared_.checkpoint))
       summary().warnings.push_back(std::move(warning));
@@ -145,22 +172,18 @@ class CheckpointPlanner {
   }
 
   void add_rows(const exporting::CheckpointPlan& plan) {
-    std::unordered_map<std::string, int64_t>
-        bytes_out;  // by module of quantized layers, else by tensor
-    std::unordered_map<std::string, const quantization::TensorQuantizer*> layers;
+    std::unordered_map<std::string_view, const quantization::TensorQuantizer*> layers;
     for (const auto& layer : impl().quantization->conversion.layers)
-      if (layer.weight->enabled()) layers[layer.path + ".weight"] = layer.weight;
-    for (const io::PlannedTensor& tensor : plan.layout().tensors) {
-      const std::string owner = tensor.name.substr(0, tensor.name.rfind('.')) + ".weight";
-      bytes_out[layers.contains(owner) && !tensor.name.ends_with(".bias") ? owner : tensor.name] +=
-          static_cast<int64_t>(tensor.bytes);
-    }
+      if (layer.weight->enabled()) layers[layer.path] = layer.weight;
+    const WrittenBytes written(plan);
     const std::unordered_set<std::string> parts = source_scale_names();
+    summary().tensors.reserve(impl().model.tensors.size());
     for (const ir::SourceTensor& source : impl().model.tensors) {
       QuantizePlan::Row row{.name = source.name, .shape = source.parameter->shape()};
       row.bytes_in = source.parameter->bytes();
       summary().bytes_read += row.bytes_in;
-      const auto layer = layers.find(source.path);
+      const auto layer = layers.find(exporting::layer_of_weight(source.path));
+      const std::optional<int64_t> bytes_out = written.of(source.path);
       if (layer != layers.end()) {
         row.action = layer->second->keeps_scales() ? "keep" : "quantize";
         row.format = layer->second->describe();
@@ -168,15 +191,13 @@ class CheckpointPlanner {
         row.action = "drop";
         row.format = source.dropped;
       } else {
-        row.action = bytes_out.contains(source.path) ? "copy" : "tie";
+        row.action = bytes_out ? "copy" : "tie";
         row.format = dtype_name(ir::to_dtype(source.parameter->dtype()));
       }
-      if (const auto written = bytes_out.find(source.path); written != bytes_out.end()) {
-        if (parts.contains(source.name)) {
-          row.action = "merge";
-        } else {
-          row.bytes_out = written->second;
-        }
+      if (bytes_out && parts.contains(source.name)) {
+        row.action = "merge";
+      } else {
+        row.bytes_out = bytes_out.value_or(0);
       }
       summary().tensors.push_back(std::move(row));
     }

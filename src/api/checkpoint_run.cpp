@@ -23,7 +23,7 @@ class JobRunner {
   JobRunner(const QuantizeJob& job, CheckpointJob& prepared)
       : job_(job),
         prepared_(prepared),
-        exporter_(*prepared.checkpoint, job.output,
+        exporter_(std::move(*prepared.checkpoint), job.output,
                   job.resume ? exporting::ExportMode::kResume : exporting::ExportMode::kFresh,
                   job.force),
         writer_(prepared.model.impl(), exporter_) {
@@ -41,6 +41,7 @@ class JobRunner {
     if (prepared_.evaluation && !report_.evaluation) {
       report_.evaluation = evaluate(prepared_.model, *prepared_.evaluation);
     }
+    release_model();
     exporter_.finish();
     report_.written = export_report(exporter_.plan(), job_.output);
     return std::move(report_);
@@ -54,17 +55,25 @@ class JobRunner {
     return prepared_.model.impl().quantization->options;
   }
 
+  /// Nothing of it is needed to read back what was written; it may be large.
+  void release_model() {
+    Model::Impl& model = prepared_.model.impl();
+    model.quantization.reset();
+    model.model.root = ir::make_module("");
+    model.model.tensors = std::vector<ir::SourceTensor>();
+  }
+
   void run_weights_only() {
     Progress progress("quantizing", prepared_.summary.bytes_read, ProgressUnit::kBytes);
-    std::unordered_map<std::string, int64_t> bytes_in;
+    std::unordered_map<std::string_view, int64_t> bytes_in;
     for (const ir::SourceTensor& tensor : prepared_.model.impl().model.tensors) {
       bytes_in[tensor.path] += tensor.parameter->bytes();
     }
     for (const exporting::ExportUnit& unit : exporter_.plan().units()) {
       progress.set_detail(unit.name);
       if (!exporter_.unit_finished(unit.name)) finish_unit(unit);
-      for (const std::string& name : unit.tensors) {
-        if (const auto found = bytes_in.find(name); found != bytes_in.end())
+      for (const io::PlannedTensor& tensor : unit.tensors) {
+        if (const auto found = bytes_in.find(tensor.name); found != bytes_in.end())
           progress.advance(found->second);
       }
     }

@@ -14,13 +14,42 @@
 namespace lathe::api {
 namespace {
 
+/// Names of the layers' quantizers from the layer `first` on, those that a model without a graph
+/// leaves out as well, and of all attentions'.
+std::vector<quantization::QuantizerName> quantizer_names(const quantization::Conversion& conversion,
+                                                         size_t first, size_t count) {
+  std::vector<quantization::QuantizerName> names;
+  for (size_t i = first; i < std::min(first + count, conversion.layers.size()); ++i) {
+    const quantization::QuantizedLayer& layer = conversion.layers[i];
+    const bool has_input = layer.input != nullptr || layer.module->graph == nullptr;
+    if (has_input) names.push_back({ir::join_path(layer.path, "input_quantizer"), ""});
+    for (const char* name : {"weight_quantizer", "output_quantizer"})
+      names.push_back({ir::join_path(layer.path, name), ""});
+  }
+  for (const quantization::QuantizedAttention& attention : conversion.attentions) {
+    for (const quantization::TensorQuantizer* quantizer : attention.quantizers())
+      names.push_back({quantizer->name(), ""});
+  }
+  return names;
+}
+
+/// Entries that match no quantizer; piece by piece, since there may be a million of them.
+std::vector<size_t> unmatched_entries(const quantization::QuantizerResolver& resolver,
+                                      const quantization::Conversion& conversion) {
+  constexpr size_t kPiece = 1024;
+  std::vector<size_t> left = resolver.unmatched_entries({});
+  for (size_t first = 0; !left.empty() && (first == 0 || first < conversion.layers.size());
+       first += kPiece) {
+    const auto here = resolver.unmatched_entries(quantizer_names(conversion, first, kPiece));
+    std::erase_if(left, [&](size_t entry) { return std::ranges::count(here, entry) == 0; });
+  }
+  return left;
+}
+
 std::vector<std::string> unmatched_warnings(const quantization::QuantizerResolver& resolver,
                                             const quantization::Conversion& conversion) {
-  std::vector<quantization::QuantizerName> names;
-  for (const quantization::TensorQuantizer* quantizer : conversion.quantizers())
-    names.push_back({quantizer->name(), ""});
   std::vector<std::string> warnings;
-  for (size_t entry : resolver.unmatched_entries(names)) {
+  for (size_t entry : unmatched_entries(resolver, conversion)) {
     const auto& unmatched = resolver.config().entries[entry];
     if (unmatched.parent_class) continue;
     warnings.push_back(fmt::format("the pattern \"{}\" matches no quantizer of this model",

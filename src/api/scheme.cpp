@@ -86,8 +86,9 @@ exporting::QuantizationScheme make_scheme(const Model::Impl& model,
                                           std::vector<std::string>& problems) {
   exporting::QuantizationScheme scheme;
   const quantization::Conversion& conversion = model.quantization->conversion;
+  scheme.layers.reserve(conversion.layers.size());
   for (const QuantizedLayer& layer : conversion.layers) {
-    if (layer.output->enabled()) {
+    if (layer.output != nullptr && layer.output->enabled()) {
       problems.push_back(
           fmt::format("{}: no checkpoint can hold an output quantizer", layer.output->name()));
     }

@@ -1,6 +1,6 @@
 #include "api/unit_writer.h"
 
-#include <algorithm>
+#include <unordered_set>
 
 #include "api/scheme.h"
 #include "base/error.h"
@@ -36,35 +36,36 @@ UnitWriter::UnitWriter(Model::Impl& model, exporting::CheckpointExporter& export
     : model_(model), exporter_(exporter) {
   const quantization::Conversion& conversion = model.quantization->conversion;
   const exporting::CheckpointPlan& plan = exporter.plan();
-  std::unordered_map<std::string, std::string> weight_names;  // by path of the layer
   for (size_t i = 0; i < conversion.layers.size(); ++i) {
     if (!conversion.layers[i].weight->enabled()) continue;
-    const std::string& path = conversion.layers[i].path;
-    weight_names[path] = plan.layer(path).weight_name();
-    layer_of_[weight_names[path]] = i;
+    const std::string name = plan.layer(conversion.layers[i].path).weight_name();
+    layer_of_[plan.tensor(name).name] = i;
   }
+  group_of_.resize(conversion.layers.size());
   for (size_t group = 0; group < conversion.groups.size(); ++group) {
     for (size_t layer : conversion.groups[group]) group_of_[layer] = group;
   }
   for (size_t i = 0; i < conversion.attentions.size(); ++i) {
     const quantization::QuantizedAttention& attention = conversion.attentions[i];
     if (attention.key_producer.empty()) continue;
-    const auto beside = weight_names.find(attention.key_producer);
-    attention_beside_[beside != weight_names.end() ? beside->second
-                                                   : attention.key_producer + ".weight"] = i;
+    const quantization::QuantizedLayer* keys = conversion.find(attention.key_producer);
+    const bool is_packed = keys != nullptr && keys->weight->enabled();
+    attention_beside_[is_packed ? plan.layer(keys->path).weight_name()
+                                : attention.key_producer + ".weight"] = i;
     if (!attention.key->enabled()) continue;
     const auto tensors = plan.cache(key_cache_path(attention)).tensors();
-    if (!tensors.empty()) attention_of_[tensors.front().name] = i;
+    if (!tensors.empty()) attention_of_[plan.tensor(tensors.front().name).name] = i;
   }
 }
 
 std::vector<size_t> UnitWriter::groups_of(const exporting::ExportUnit& unit) const {
   std::vector<size_t> groups;
-  for (const std::string& name : unit.tensors) {
-    const auto layer = layer_of_.find(name);
+  std::unordered_set<size_t> seen;
+  for (const io::PlannedTensor& tensor : unit.tensors) {
+    const auto layer = layer_of_.find(tensor.name);
     if (layer == layer_of_.end()) continue;
-    const size_t group = group_of_.at(layer->second);
-    if (std::find(groups.begin(), groups.end(), group) == groups.end()) groups.push_back(group);
+    const size_t group = group_of_[layer->second];
+    if (seen.insert(group).second) groups.push_back(group);
   }
   return groups;
 }
@@ -72,8 +73,8 @@ std::vector<size_t> UnitWriter::groups_of(const exporting::ExportUnit& unit) con
 std::vector<const quantization::QuantizedLayer*> UnitWriter::layers_of(
     const exporting::ExportUnit& unit) const {
   std::vector<const quantization::QuantizedLayer*> layers;
-  for (const std::string& name : unit.tensors) {
-    if (const auto layer = layer_of_.find(name); layer != layer_of_.end())
+  for (const io::PlannedTensor& tensor : unit.tensors) {
+    if (const auto layer = layer_of_.find(tensor.name); layer != layer_of_.end())
       layers.push_back(&model_.quantization->conversion.layers[layer->second]);
   }
   return layers;
@@ -81,8 +82,8 @@ std::vector<const quantization::QuantizedLayer*> UnitWriter::layers_of(
 
 std::vector<size_t> UnitWriter::attentions_of(const exporting::ExportUnit& unit) const {
   std::vector<size_t> attentions;
-  for (const std::string& name : unit.tensors) {
-    if (const auto found = attention_beside_.find(name); found != attention_beside_.end())
+  for (const io::PlannedTensor& tensor : unit.tensors) {
+    if (const auto found = attention_beside_.find(tensor.name); found != attention_beside_.end())
       attentions.push_back(found->second);
   }
   return attentions;
@@ -108,7 +109,8 @@ void UnitWriter::fit_scales(const std::vector<size_t>& groups,
 
 void UnitWriter::write(const exporting::ExportUnit& unit) {
   const quantization::Conversion& conversion = model_.quantization->conversion;
-  for (const std::string& name : unit.tensors) {
+  for (const io::PlannedTensor& tensor : unit.tensors) {
+    const std::string& name = tensor.name;
     if (const auto found = layer_of_.find(name); found != layer_of_.end()) {
       const quantization::QuantizedLayer& layer = conversion.layers[found->second];
       exporter_.write_quantized(layer.path, layer.parameter()->tensor(), layer_values(layer));

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "api/scheme.h"
 
@@ -31,10 +33,10 @@ class UnitWriter {
 
   Model::Impl& model_;
   exporting::CheckpointExporter& exporter_;
-  std::unordered_map<std::string, size_t> layer_of_;          // the tensors of packed weights
-  std::unordered_map<size_t, size_t> group_of_;               // layer to group
-  std::unordered_map<std::string, size_t> attention_of_;      // a tensor of the cache
-  std::unordered_map<std::string, size_t> attention_beside_;  // the weights that make keys
+  std::unordered_map<std::string_view, size_t> layer_of_;      // the tensors of packed weights
+  std::vector<size_t> group_of_;                               // layer to group
+  std::unordered_map<std::string_view, size_t> attention_of_;  // a tensor of the cache
+  std::unordered_map<std::string, size_t> attention_beside_;   // the weights that make keys
 };
 
 }  // namespace lathe::api

@@ -12,27 +12,26 @@ namespace lathe::frontends {
 namespace {
 
 constexpr size_t kDeepest = 64;
-// NamedList searches one by one: a file whose names make it quadratic is refused. Models have some
-// hundred.
-constexpr size_t kWidest = 1 << 14;
 
 /// Embeddings whose names do not say so.
 constexpr std::array<std::string_view, 5> kEmbeddingNames = {
     "wte", "wpe", "shared", "relative_attention_bias", "class_token"};
 
-std::vector<std::string_view> split_name(std::string_view name, const std::string& source_name) {
-  std::vector<std::string_view> parts;
-  std::string_view rest = name;
-  while (true) {
-    const size_t dot = rest.find('.');
-    parts.push_back(rest.substr(0, dot));
-    if (parts.back().empty() || parts.size() > kDeepest) {
-      throw_data("{}: a tensor's name must have 1 to {} non-empty parts between dots, found \"{}\"",
-                 source_name, kDeepest, name.substr(0, 200));
-    }
-    if (dot == std::string_view::npos) return parts;
-    rest.remove_prefix(dot + 1);
-  }
+/// The part of a dotted name before the last dot, "" if there is none.
+std::string_view parent_of(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  return dot == std::string_view::npos ? std::string_view() : name.substr(0, dot);
+}
+
+std::string_view last_part(std::string_view name) { return name.substr(name.rfind('.') + 1); }
+
+void check_name(std::string_view name, const std::string& source_name) {
+  const auto parts = static_cast<size_t>(std::ranges::count(name, '.')) + 1;
+  const bool has_empty = name.empty() || name.front() == '.' || name.back() == '.' ||
+                         name.find("..") != std::string_view::npos;
+  if (!has_empty && parts <= kDeepest) return;
+  throw_data("{}: a tensor's name must have 1 to {} non-empty parts between dots, found \"{}\"",
+             source_name, kDeepest, name.substr(0, 200));
 }
 
 /// A table that is looked up: nothing is multiplied by it.
@@ -56,39 +55,34 @@ struct FusedExperts {
 };
 constexpr int64_t kMostExperts = 1 << 13;
 
-/// Finds modules by path in constant time while the tree grows.
+/// Finds modules by path in constant time while the tree grows. Names must outlive it.
 class TreeBuilder {
  public:
-  explicit TreeBuilder(const GenericTreeOptions& options) : options_(options) {
-    modules_.emplace("", ir::make_module("Parameters"));
+  explicit TreeBuilder(const GenericTreeOptions& options)
+      : options_(options), root_(ir::make_module("Parameters")) {
+    modules_.emplace("", root_.get());
   }
 
-  void add(const std::string& name, ir::ParameterPtr parameter) {
-    const std::vector<std::string_view> parts = split_name(name, options_.source_name);
-    ir::Module* owner = modules_.at("").get();
-    std::string path;
-    for (size_t i = 0; i + 1 < parts.size(); ++i) {
-      path = ir::join_path(path, parts[i]);
-      owner = child(*owner, path, parts[i]);
+  void add(std::string_view name, ir::ParameterPtr parameter) {
+    check_name(name, options_.source_name);
+    const std::string_view path = parent_of(name);
+    ir::Module& owner = module_at(path);
+    if (last_part(name) == "weight" && !path.empty() && is_matrix(*parameter)) {
+      owner.type = type_of(last_part(path));
     }
-    if (parts.back() == "weight" && parts.size() > 1 && is_matrix(*parameter)) {
-      owner->type = type_of(parts[parts.size() - 2]);
-    }
-    check_width(owner->parameters.size(), path);
-    owner->parameters.set(parts.back(), std::move(parameter));
+    owner.parameters.set(last_part(name), std::move(parameter));
   }
 
-  ir::ModulePtr root() const { return modules_.at(""); }
+  ir::ModulePtr root() const { return root_; }
 
  private:
-  ir::Module* child(ir::Module& parent, const std::string& path, std::string_view name) {
-    ir::ModulePtr& module = modules_[path];
-    if (!module) {
-      check_width(parent.children.size(), path);
-      module = ir::make_module("Parameters");
-      parent.add_child(name, module);
-    }
-    return module.get();
+  ir::Module& module_at(std::string_view path) {
+    const auto found = modules_.find(path);
+    if (found != modules_.end()) return *found->second;
+    ir::Module& parent = module_at(parent_of(path));
+    ir::Module& added = parent.add_child(last_part(path), ir::make_module("Parameters"));
+    modules_.emplace(path, &added);
+    return added;
   }
 
   const char* type_of(std::string_view name) const {
@@ -96,14 +90,9 @@ class TreeBuilder {
     return says_embedding(name) ? "Embedding" : "Linear";
   }
 
-  void check_width(size_t members, const std::string& path) const {
-    if (members >= kWidest) {
-      throw_data("{}: {} lies among more than {} names", options_.source_name, path, kWidest);
-    }
-  }
-
   const GenericTreeOptions& options_;
-  std::unordered_map<std::string, ir::ModulePtr> modules_;
+  ir::ModulePtr root_;
+  std::unordered_map<std::string_view, ir::Module*> modules_;
 };
 
 }  // namespace
@@ -144,7 +133,9 @@ ir::ModulePtr build_generic_tree(TensorStore& store, const GenericTreeOptions& o
   TreeBuilder tree(options);
   for (const StoredTensor* tensor : store.tensors()) {
     const bool converts = options.dtype && is_plain_float(tensor->dtype);
-    tree.add(tensor->name, make_parameter(*tensor, converts ? *options.dtype : tensor->dtype));
+    const at::ScalarType dtype = converts ? *options.dtype : tensor->dtype;
+    const bool is_stored = tensor->stored != nullptr && dtype == tensor->dtype;
+    tree.add(tensor->name, is_stored ? tensor->stored : make_parameter(*tensor, dtype));
     store.mark_used(*tensor, tensor->name);
   }
   return tree.root();

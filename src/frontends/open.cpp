@@ -23,11 +23,31 @@ bool has_file_with(const fs::path& folder, const char* extension) {
   return false;
 }
 
+/// The first folder in this one, by name, that has .safetensors files; "" if there is none.
+std::string folder_with_tensors(const fs::path& folder) {
+  std::string first;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    std::error_code error;
+    const bool is_earlier = first.empty() || name < first;
+    if (is_earlier && entry.is_directory(error) && has_file_with(entry.path(), ".safetensors"))
+      first = name;
+  }
+  return first;
+}
+
 void check_folder(const fs::path& folder) {
+  std::error_code error;
   if (has_file_with(folder, ".safetensors")) return;
-  throw_user(
-      "{}: the folder has no *.safetensors; a model is {}{}", folder.string(), kReadable,
-      has_file_with(folder, ".gguf") ? ": give the path of the .gguf file in this folder" : "");
+  if (fs::exists(folder / "model.safetensors.index.json", error)) return;
+  std::string hint;
+  if (has_file_with(folder, ".gguf")) {
+    hint = ": give the path of the .gguf file in this folder";
+  } else if (const std::string below = folder_with_tensors(folder); !below.empty()) {
+    hint = fmt::format(": {} has some, give the path of one such folder", below);
+  }
+  throw_user("{}: the folder has no *.safetensors; a model is {}{}", folder.string(), kReadable,
+             hint);
 }
 
 }  // namespace

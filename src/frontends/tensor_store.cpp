@@ -12,27 +12,29 @@ size_t TensorStore::add_source(std::string name, ir::ParameterPtr parameter) {
 }
 
 void TensorStore::add(StoredTensor tensor) {
-  const bool added = index_.emplace(tensor.name, tensors_.size()).second;
-  check_internal(added, "tensor {} was added twice", tensor.name);
-  tensors_.emplace_back(std::move(tensor));
+  const std::optional<StoredTensor>& stored = tensors_.emplace_back(std::move(tensor));
+  const bool added = index_.emplace(stored->name, tensors_.size() - 1).second;
+  check_internal(added, "tensor {} was added twice", stored->name);
 }
 
 void TensorStore::replace(const std::vector<std::string>& names, StoredTensor tensor) {
   check_internal(!names.empty(), "{} replaces nothing", tensor.name);
   const size_t place = index_.at(names.front());
   tensor.sources.clear();
+  tensor.stored = nullptr;
   for (const std::string& name : names) {
     for (size_t source : take_out(name)) tensor.sources.push_back(source);
   }
-  check_internal(index_.emplace(tensor.name, place).second, "tensor {} was added twice",
-                 tensor.name);
-  tensors_[place] = std::move(tensor);
+  const StoredTensor& stored = tensors_[place].emplace(std::move(tensor));
+  check_internal(index_.emplace(stored.name, place).second, "tensor {} was added twice",
+                 stored.name);
 }
 
 void TensorStore::split(const std::string& name, std::vector<StoredTensor> parts) {
   const std::vector<size_t> sources = take_out(name);
   for (StoredTensor& part : parts) {
     part.sources = sources;
+    part.stored = nullptr;
     add(std::move(part));
   }
 }
@@ -45,13 +47,14 @@ std::vector<size_t> TensorStore::take_out(const std::string& name) {
   const auto found = index_.find(name);
   check_internal(found != index_.end(), "tensor {} is not in the store", name);
   std::vector<size_t> sources = std::move(tensors_[found->second]->sources);
-  tensors_[found->second].reset();
-  index_.erase(found);
+  const size_t place = found->second;
+  index_.erase(found);  // its key is the name
+  tensors_[place].reset();
   return sources;
 }
 
 const StoredTensor* TensorStore::find(std::string_view name) const {
-  const auto found = index_.find(std::string(name));
+  const auto found = index_.find(name);
   return found == index_.end() ? nullptr : &*tensors_[found->second];
 }
 

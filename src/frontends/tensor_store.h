@@ -26,11 +26,17 @@ struct StoredTensor {
   /// float16; others their own dtype.
   std::function<at::Tensor(at::ScalarType)> read;
   std::vector<size_t> sources;  // what it is made of: indices into TensorStore::sources()
+  /// The source's own tensor, where the value is that and nothing else.
+  ir::ParameterPtr stored = nullptr;
 };
 
 /// All tensors of a source, by name, and the books of what becomes of the source's own tensors.
 class TensorStore {
  public:
+  TensorStore() = default;
+  TensorStore(TensorStore&&) = default;
+  TensorStore& operator=(TensorStore&&) = default;
+
   /// Adds a tensor of the source and gives its index.
   size_t add_source(std::string name, ir::ParameterPtr parameter);
   /// InternalError if there is a tensor of this name.
@@ -56,8 +62,8 @@ class TensorStore {
  private:
   std::vector<size_t> take_out(const std::string& name);
 
-  std::deque<std::optional<StoredTensor>> tensors_;  // addresses stay
-  std::unordered_map<std::string, size_t> index_;
+  std::deque<std::optional<StoredTensor>> tensors_;     // addresses stay
+  std::unordered_map<std::string_view, size_t> index_;  // of the names in tensors_
   std::vector<ir::SourceTensor> sources_;
 };
 

@@ -2,9 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
-#include <unordered_map>
+#include <string_view>
 #include <vector>
 
 #include "lathe/dtype.h"
@@ -28,8 +29,9 @@ struct PlannedTensor {
 
 struct PlannedShard {
   std::string file_name;
-  std::string header;  // length prefix and JSON, padded to a multiple of 8 bytes
-  size_t file_bytes;   // header and tensors
+  std::vector<size_t> order;  // its tensors (indices), as they lie in the file
+  size_t header_bytes;
+  size_t file_bytes;  // header and tensors
 };
 
 /// Where every byte of a safetensors checkpoint will lie, before any of it is computed.
@@ -39,6 +41,18 @@ struct CheckpointLayout {
   size_t total_bytes = 0;  // of all tensors, without headers
   /// What else must be equal for a resumed run (source, recipe); free text, part of hash().
   std::string fingerprint;
+  std::map<std::string, std::string> metadata;  // of each file
+
+  /// What a shard's file begins with: length prefix and JSON, padded to a multiple of 8 bytes. It
+  /// may be as large as the tensors: made when it is asked for, and given in pieces.
+  void make_header(const PlannedShard& shard,
+                   const std::function<void(std::string_view)>& take) const;
+  std::string header(const PlannedShard& shard) const;
+
+  /// Null if there is none of this name.
+  const PlannedTensor* find(std::string_view name) const;
+  /// For find(): by the name's hash, 1 + the place of the tensor.
+  std::vector<uint32_t> slots;
 
   /// Changes with any name, dtype, shape, place, file name or the fingerprint.
   uint64_t hash() const;

@@ -79,18 +79,19 @@ void clear_folder(const fs::path& folder, ExistingCheckpoint existing) {
   remove_file(journal);
 }
 
-/// How much of a tensor is written. Guarded by State::mutex.
-struct TensorProgress {
-  explicit TensorProgress(size_t bytes) : crc(bytes) {}
+/// Begin to end of what write() was called with; merged where they meet.
+using Pieces = std::map<size_t, size_t>;
 
-  PiecewiseCrc32c crc;
-  std::map<size_t, size_t> pieces;  // begin to end, of all write() calls; merged where they meet
+/// How much of a tensor is written. Guarded by State::mutex. There may be a million of these.
+struct TensorProgress {
   size_t written = 0;
+  uint32_t checksum = 0;  // the sum of contributions; of a tensor of an earlier run the value
+  bool earlier = false;   // an earlier run wrote it
   bool in_unit = false;
 };
 
 /// Adds [begin, end) to the pieces; false if a part of it is there already.
-bool claim(std::map<size_t, size_t>& pieces, size_t begin, size_t end) {
+bool claim(Pieces& pieces, size_t begin, size_t end) {
   auto next = pieces.lower_bound(begin);
   if (next != pieces.end() && next->first < end) return false;
   if (next != pieces.begin()) {
@@ -119,7 +120,7 @@ struct ReadPiece {
 }  // namespace
 
 struct CheckpointWriter::State {
-  State(fs::path folder, CheckpointLayout planned);
+  State(fs::path folder, std::shared_ptr<const CheckpointLayout> planned);
 
   size_t find(std::string_view name) const;
   bool complete(size_t tensor) const {
@@ -133,33 +134,33 @@ struct CheckpointWriter::State {
   std::vector<JournalUnit> intact_units(std::vector<JournalUnit> units) const;
   void mark_written(size_t tensor, uint32_t checksum);
   uint32_t checksum(size_t tensor) const;
+  void claim_piece(size_t tensor, size_t offset, size_t bytes);
+  void write(size_t tensor, size_t offset, std::span<const std::byte> bytes);
 
   fs::path folder;
-  CheckpointLayout layout;
-  std::unordered_map<std::string_view, size_t> index;
+  std::shared_ptr<const CheckpointLayout> shared_layout;
+  const CheckpointLayout& layout = *shared_layout;
   std::vector<ShardFile> shards;
   std::optional<CheckpointJournal> journal;
   bool finished = false;
 
   mutable std::mutex mutex;
   std::vector<TensorProgress> progress;
-  std::unordered_map<size_t, uint32_t> resumed;  // checksums of tensors that an earlier run wrote
+  std::unordered_map<size_t, Pieces> partial;  // of tensors that are written in part
   std::vector<std::string> units;
   std::unordered_set<std::string> unit_names;
 };
 
-CheckpointWriter::State::State(fs::path folder_path, CheckpointLayout planned)
-    : folder(std::move(folder_path)), layout(std::move(planned)) {
-  for (size_t i = 0; i < layout.tensors.size(); ++i) {
-    index.emplace(layout.tensors[i].name, i);
-    progress.emplace_back(layout.tensors[i].bytes);
-  }
+CheckpointWriter::State::State(fs::path folder_path,
+                               std::shared_ptr<const CheckpointLayout> planned)
+    : folder(std::move(folder_path)), shared_layout(std::move(planned)) {
+  progress.resize(layout.tensors.size());
 }
 
 size_t CheckpointWriter::State::find(std::string_view name) const {
-  const auto place = index.find(name);
-  check_internal(place != index.end(), "{}: tensor \"{}\" is not planned", folder.string(), name);
-  return place->second;
+  const PlannedTensor* tensor = layout.find(name);
+  check_internal(tensor != nullptr, "{}: tensor \"{}\" is not planned", folder.string(), name);
+  return static_cast<size_t>(tensor - layout.tensors.data());
 }
 
 void CheckpointWriter::State::create_shards() {
@@ -168,8 +169,14 @@ void CheckpointWriter::State::create_shards() {
   check_disk_space(folder, needed);
   try {
     for (size_t i = 0; i < layout.shards.size(); ++i) {
-      shards.push_back(
-          ShardFile::create(shard_path(i), layout.shards[i].file_bytes, layout.shards[i].header));
+      const PlannedShard& shard = layout.shards[i];
+      const ShardFile& file =
+          shards.emplace_back(ShardFile::create(shard_path(i), shard.file_bytes));
+      size_t offset = 0;
+      layout.make_header(shard, [&](std::string_view piece) {
+        file.write(offset, std::as_bytes(std::span(piece)));
+        offset += piece.size();
+      });
     }
   } catch (const Error&) {
     for (size_t i = 0; i < layout.shards.size(); ++i)
@@ -180,8 +187,8 @@ void CheckpointWriter::State::create_shards() {
 
 void CheckpointWriter::State::reopen_shards() {
   for (size_t i = 0; i < layout.shards.size(); ++i) {
-    shards.push_back(
-        ShardFile::reopen(shard_path(i), layout.shards[i].file_bytes, layout.shards[i].header));
+    shards.push_back(ShardFile::reopen(shard_path(i), layout.shards[i].file_bytes,
+                                       layout.header(layout.shards[i])));
   }
 }
 
@@ -200,6 +207,7 @@ std::vector<uint32_t> CheckpointWriter::State::read_checksums(
 
   std::vector<std::atomic<uint32_t>> sums(tensors.size());
   parallel_for(0, static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
+    size_t resident = 0;  // bytes read since pages were released
     for (int64_t i = begin; i < end; ++i) {
       const ReadPiece& piece = pieces[static_cast<size_t>(i)];
       const PlannedTensor& tensor = layout.tensors[tensors[piece.tensor]];
@@ -207,7 +215,10 @@ std::vector<uint32_t> CheckpointWriter::State::read_checksums(
       const size_t offset = tensor.offset + piece.offset;
       const auto bytes = file.bytes().subspan(offset, piece.bytes);
       sums[piece.tensor] ^= PiecewiseCrc32c(tensor.bytes).contribution(piece.offset, bytes);
-      file.release(offset, piece.bytes);
+      resident += piece.bytes;
+      if (resident < kReadPiece) continue;
+      file.release(0, file.size());
+      resident = 0;
     }
   });
   std::vector<uint32_t> result;
@@ -225,7 +236,7 @@ std::vector<JournalUnit> CheckpointWriter::State::intact_units(
   std::vector<size_t> tensors;
   for (const JournalUnit& unit : recorded) {
     for (const auto& [name, checksum] : unit.checksums) {
-      if (!index.contains(name))
+      if (layout.find(name) == nullptr)
         throw_data("{}: unknown tensor \"{}\"", CheckpointJournal::path_in(folder).string(), name);
       tensors.push_back(find(name));
     }
@@ -246,18 +257,26 @@ void CheckpointWriter::State::mark_written(size_t tensor, uint32_t checksum) {
     throw_data("{}: tensor \"{}\" is in two units", CheckpointJournal::path_in(folder).string(),
                layout.tensors[tensor].name);
   }
-  if (bytes > 0) progress[tensor].pieces.emplace(0, bytes);
-  progress[tensor].written = bytes;
-  progress[tensor].in_unit = true;
-  resumed[tensor] = checksum;
+  progress[tensor] = {.written = bytes, .checksum = checksum, .earlier = true, .in_unit = true};
 }
 
 uint32_t CheckpointWriter::State::checksum(size_t tensor) const {
-  const auto earlier = resumed.find(tensor);
-  return earlier == resumed.end() ? progress[tensor].crc.value() : earlier->second;
+  if (progress[tensor].earlier) return progress[tensor].checksum;
+  PiecewiseCrc32c crc(layout.tensors[tensor].bytes);
+  crc.add(progress[tensor].checksum);
+  return crc.value();
 }
 
-CheckpointWriter::CheckpointWriter(fs::path folder, CheckpointLayout layout,
+/// Each byte is written once.
+void CheckpointWriter::State::claim_piece(size_t tensor, size_t offset, size_t bytes) {
+  const std::lock_guard lock(mutex);
+  const bool free = progress[tensor].written < layout.tensors[tensor].bytes &&
+                    claim(partial[tensor], offset, offset + bytes);
+  check_internal(free, "tensor \"{}\": {} bytes at {} are written twice",
+                 layout.tensors[tensor].name, bytes, offset);
+}
+
+CheckpointWriter::CheckpointWriter(fs::path folder, std::shared_ptr<const CheckpointLayout> layout,
                                    ExistingCheckpoint existing)
     : state_(std::make_unique<State>(std::move(folder), std::move(layout))) {
   create_folder(state_->folder);
@@ -276,7 +295,8 @@ bool CheckpointWriter::can_resume(const fs::path& folder) {
   return fs::exists(CheckpointJournal::path_in(folder), error);
 }
 
-CheckpointWriter CheckpointWriter::resume(fs::path folder, CheckpointLayout layout) {
+CheckpointWriter CheckpointWriter::resume(fs::path folder,
+                                          std::shared_ptr<const CheckpointLayout> layout) {
   if (!can_resume(folder)) return CheckpointWriter(std::move(folder), std::move(layout));
   auto state = std::make_unique<State>(std::move(folder), std::move(layout));
   const uint64_t hash = state->layout.hash();
@@ -296,53 +316,55 @@ CheckpointWriter CheckpointWriter::resume(fs::path folder, CheckpointLayout layo
 const CheckpointLayout& CheckpointWriter::layout() const { return state_->layout; }
 
 void CheckpointWriter::write(std::string_view name, std::span<const std::byte> bytes) {
-  const PlannedTensor& tensor = state_->layout.tensors[state_->find(name)];
-  check_internal(bytes.size() == tensor.bytes, "{}: tensor \"{}\" has {} bytes, {} are planned",
-                 state_->folder.string(), name, bytes.size(), tensor.bytes);
-  write(name, 0, bytes);
+  const size_t tensor = state_->find(name);
+  const size_t planned = state_->layout.tensors[tensor].bytes;
+  check_internal(bytes.size() == planned, "{}: tensor \"{}\" has {} bytes, {} are planned",
+                 state_->folder.string(), name, bytes.size(), planned);
+  state_->write(tensor, 0, bytes);
 }
 
 void CheckpointWriter::write(std::string_view name, size_t offset,
                              std::span<const std::byte> bytes) {
-  const size_t number = state_->find(name);
-  const PlannedTensor& tensor = state_->layout.tensors[number];
-  TensorProgress& progress = state_->progress[number];
-  check_internal(!state_->finished, "tensor \"{}\" is written after the checkpoint was finished",
-                 name);
+  state_->write(state_->find(name), offset, bytes);
+}
+
+void CheckpointWriter::State::write(size_t number, size_t offset,
+                                    std::span<const std::byte> bytes) {
+  const PlannedTensor& tensor = layout.tensors[number];
+  check_internal(!finished, "tensor \"{}\" is written after the checkpoint was finished",
+                 tensor.name);
   check_internal(offset <= tensor.bytes && bytes.size() <= tensor.bytes - offset,
-                 "tensor \"{}\": {} bytes at {} do not fit its {}", name, bytes.size(), offset,
-                 tensor.bytes);
+                 "tensor \"{}\": {} bytes at {} do not fit its {}", tensor.name, bytes.size(),
+                 offset, tensor.bytes);
   if (bytes.empty()) return;
-  {
-    const std::lock_guard lock(state_->mutex);
-    check_internal(claim(progress.pieces, offset, offset + bytes.size()),
-                   "tensor \"{}\": {} bytes at {} are written twice", name, bytes.size(), offset);
-  }
+  claim_piece(number, offset, bytes.size());
+  const PiecewiseCrc32c crc(tensor.bytes);
   uint32_t contributions = 0;
   for (size_t done = 0; done < bytes.size(); done += kWritePiece) {
     const auto piece = bytes.subspan(done, std::min(kWritePiece, bytes.size() - done));
-    contributions ^= progress.crc.contribution(offset + done, piece);
-    state_->shards[tensor.shard].write(tensor.offset + offset + done, piece);
+    contributions ^= crc.contribution(offset + done, piece);
+    shards[tensor.shard].write(tensor.offset + offset + done, piece);
   }
-  const std::lock_guard lock(state_->mutex);
-  progress.crc.add(contributions);
-  progress.written += bytes.size();
+  const std::lock_guard lock(mutex);
+  progress[number].checksum ^= contributions;
+  progress[number].written += bytes.size();
+  if (complete(number)) partial.erase(number);
 }
 
 void CheckpointWriter::finish_unit(const std::string& unit,
-                                   const std::vector<std::string>& tensor_names) {
+                                   const std::vector<std::string_view>& tensor_names) {
   check_internal(!unit_finished(unit), "unit \"{}\" is finished twice", unit);
   JournalUnit record{.name = unit, .checksums = {}};
   std::set<size_t> touched;
   {
     const std::lock_guard lock(state_->mutex);
-    for (const std::string& name : tensor_names) {
+    for (const std::string_view name : tensor_names) {
       const size_t tensor = state_->find(name);
       TensorProgress& progress = state_->progress[tensor];
       check_internal(state_->complete(tensor), "unit \"{}\" is finished before its tensor \"{}\"",
                      unit, name);
       check_internal(!std::exchange(progress.in_unit, true), "tensor \"{}\" is in two units", name);
-      record.checksums[name] = state_->checksum(tensor);
+      record.checksums.emplace(name, state_->checksum(tensor));
       touched.insert(state_->layout.tensors[tensor].shard);
     }
   }

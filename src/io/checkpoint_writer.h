@@ -29,13 +29,14 @@ class CheckpointWriter {
   /// Starts a checkpoint; the folder is created if need be. UserError if it holds
   /// model*.safetensors files and `existing` is kRefuse (kReplace removes them: `folder`
   /// must not be the one that is read from), or if the disk lacks the bytes.
-  CheckpointWriter(std::filesystem::path folder, CheckpointLayout layout,
+  CheckpointWriter(std::filesystem::path folder, std::shared_ptr<const CheckpointLayout> layout,
                    ExistingCheckpoint existing = ExistingCheckpoint::kRefuse);
 
   /// Continues an interrupted checkpoint; starts one if the folder has no journal and no
   /// checkpoint. UserError if the journal is of another layout. Units whose tensors do not match
   /// their recorded checksums are not finished.
-  static CheckpointWriter resume(std::filesystem::path folder, CheckpointLayout layout);
+  static CheckpointWriter resume(std::filesystem::path folder,
+                                 std::shared_ptr<const CheckpointLayout> layout);
 
   /// True if `folder` holds the journal of an unfinished checkpoint.
   static bool can_resume(const std::filesystem::path& folder);
@@ -52,7 +53,7 @@ class CheckpointWriter {
   void write(std::string_view name, size_t offset, std::span<const std::byte> bytes);
 
   /// Records that the unit's tensors, all written, are final. They are on disk when this returns.
-  void finish_unit(const std::string& unit, const std::vector<std::string>& tensor_names);
+  void finish_unit(const std::string& unit, const std::vector<std::string_view>& tensor_names);
   /// Recorded units, in the order in which they were finished.
   const std::vector<std::string>& finished_units() const;
   bool unit_finished(std::string_view unit) const;

@@ -1,6 +1,7 @@
 #include "io/safetensors_reader.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.h"
 #include "io/json.h"
@@ -34,10 +35,13 @@ const TensorEntry* find_in(const std::vector<TensorEntry>& tensors,
   return place == index.end() ? nullptr : &tensors[place->second];
 }
 
-/// A shard is a file of the checkpoint's own folder: nothing else may be opened through the index.
+/// A shard is a file of the checkpoint's own folder or one below it: nothing else may be opened
+/// through the index.
 void check_shard_name(const std::string& name, const fs::path& index_path) {
-  const bool plain = !name.empty() && name != "." && name != ".." &&
-                     name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+  bool plain = !name.empty() && name.back() != '/' &&
+               name.find_first_of(std::string_view("\\\0", 2)) == std::string::npos;
+  for (const fs::path& part : fs::path(name))
+    plain &= part != "." && part != ".." && part != "/" && !part.empty();
   if (!plain)
     throw_data("{}: weight_map names the file \"{}\", which is no plain file name",
                index_path.string(), name);
@@ -87,6 +91,12 @@ fs::path only_safetensors_file(const fs::path& folder) {
 }  // namespace
 
 SafetensorsFile SafetensorsFile::open(const fs::path& path) {
+  SafetensorsFile result = load(path);
+  result.index_ = index_by_name(result.tensors_);
+  return result;
+}
+
+SafetensorsFile SafetensorsFile::load(const fs::path& path) {
   SafetensorsFile result;
   result.file_ = MappedFile::open(path);
   SafetensorsHeader header = parse_safetensors_header(result.file_->bytes(), path.string());
@@ -96,7 +106,6 @@ SafetensorsFile SafetensorsFile::open(const fs::path& path) {
     result.tensors_.push_back({std::move(tensor.name), tensor.dtype, std::move(tensor.shape),
                                result.file_, tensor.offset, tensor.bytes});
   }
-  result.index_ = index_by_name(result.tensors_);
   return result;
 }
 
@@ -118,20 +127,20 @@ SafetensorsCheckpoint SafetensorsCheckpoint::open(const fs::path& path) {
   if (!fs::exists(status)) throw_user("{}: no such file or folder", path.string());
   const fs::path index_path = path / kIndexFile;
   if (!fs::is_directory(status)) {
-    result.add_file(SafetensorsFile::open(path));
+    result.add_file(SafetensorsFile::load(path));
   } else if (fs::exists(path / kSingleFile, error)) {
-    result.add_file(SafetensorsFile::open(path / kSingleFile));
+    result.add_file(SafetensorsFile::load(path / kSingleFile));
   } else if (fs::exists(index_path, error)) {
     const auto weight_map = read_weight_map(index_path);
     for (const auto& file : distinct_files(weight_map)) {
       result.add_file(
-          with_context(index_path.string(), [&] { return SafetensorsFile::open(path / file); }));
+          with_context(index_path.string(), [&] { return SafetensorsFile::load(path / file); }));
     }
     result.build_index();
     result.check_against_index(weight_map);
     return result;
   } else {
-    result.add_file(SafetensorsFile::open(only_safetensors_file(path)));
+    result.add_file(SafetensorsFile::load(only_safetensors_file(path)));
   }
   result.build_index();
   return result;
@@ -140,9 +149,11 @@ SafetensorsCheckpoint SafetensorsCheckpoint::open(const fs::path& path) {
 void SafetensorsCheckpoint::add_file(SafetensorsFile file) {
   if (files_.empty()) metadata_ = std::move(file.metadata_);
   files_.push_back(std::move(file.file_));
-  for (TensorEntry& tensor : file.tensors_) {
-    total_bytes_ += tensor.bytes;
-    tensors_.push_back(std::move(tensor));
+  for (const TensorEntry& tensor : file.tensors_) total_bytes_ += tensor.bytes;
+  if (tensors_.empty()) {
+    tensors_ = std::move(file.tensors_);
+  } else {
+    std::move(file.tensors_.begin(), file.tensors_.end(), std::back_inserter(tensors_));
   }
 }
 
@@ -153,7 +164,7 @@ void SafetensorsCheckpoint::check_against_index(
   const std::string index_path = (path_ / kIndexFile).string();
   for (const auto& [name, file] : weight_map) {
     const TensorEntry* tensor = find(name);
-    if (tensor == nullptr || tensor->file->path().filename() != file) {
+    if (tensor == nullptr || tensor->file->path() != path_ / file) {
       throw_data("{}: tensor \"{}\" is not in {}, where weight_map has it", index_path, name, file);
     }
   }

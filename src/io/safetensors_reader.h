@@ -74,6 +74,8 @@ class SafetensorsFile {
  private:
   friend class SafetensorsCheckpoint;
   SafetensorsFile() = default;
+  /// Without the index.
+  static SafetensorsFile load(const std::filesystem::path& path);
 
   std::shared_ptr<const MappedFile> file_;
   std::vector<TensorEntry> tensors_;
@@ -84,9 +86,9 @@ class SafetensorsFile {
 /// All tensors of a checkpoint folder. Move-only, as SafetensorsFile.
 class SafetensorsCheckpoint {
  public:
-  /// `path`: a folder with model.safetensors, or model.safetensors.index.json and its shards, or
-  /// exactly one
-  /// *.safetensors file; or the path of one such file. UserError if none is found; DataError if a
+  /// `path`: a folder with model.safetensors, or model.safetensors.index.json and its shards (in
+  /// the folder or folders below it), or exactly one *.safetensors file; or the path of one such
+  /// file. UserError if none is found; DataError if a
   /// file is malformed or index and shards do not agree.
   static SafetensorsCheckpoint open(const std::filesystem::path& path);
 

@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kHintBytes = size_t{16} << 20;
+
 [[noreturn]] void throw_errno(const fs::path& path, std::string_view action) {
   throw_user("{}: cannot {}: {}", path.string(), action, std::strerror(errno));
 }
@@ -76,13 +78,12 @@ fs::path ShardFile::partial_path(const fs::path& path) {
   return partial;
 }
 
-ShardFile ShardFile::create(fs::path path, size_t file_bytes, std::string_view header) {
+ShardFile ShardFile::create(fs::path path, size_t file_bytes) {
   const fs::path partial = partial_path(path);
   const int fd = ::open(partial.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) throw_errno(partial, "create");
   ShardFile file(std::move(path), fd, true);
   allocate(fd, partial, file_bytes);
-  file.write(0, std::as_bytes(std::span(header)));
   return file;
 }
 
@@ -103,9 +104,11 @@ ShardFile ShardFile::reopen(fs::path path, size_t file_bytes, std::string_view h
 
 void ShardFile::write(size_t offset, std::span<const std::byte> bytes) const {
   pwrite_all(fd_, current_path(), offset, bytes);
-  // A hint, so that dirty pages do not pile up: sync() reports what goes wrong.
-  ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes.size()),
-                    SYNC_FILE_RANGE_WRITE);
+  // A hint, so that dirty pages do not pile up: sync() reports what goes wrong. A hint for each
+  // piece would write pages at the borders of pieces several times.
+  if (unhinted_.fetch_add(bytes.size()) + bytes.size() < kHintBytes) return;
+  unhinted_ = 0;
+  ::sync_file_range(fd_, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 void ShardFile::sync() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <filesystem>
 #include <span>
@@ -10,8 +11,8 @@ namespace lathe::io {
 /// A shard that is being written, under its name with ".partial" behind it until finish().
 class ShardFile {
  public:
-  /// Allocates the file at full size and writes its header. UserError if the disk lacks the bytes.
-  static ShardFile create(std::filesystem::path path, size_t file_bytes, std::string_view header);
+  /// Allocates the file at full size. UserError if the disk lacks the bytes.
+  static ShardFile create(std::filesystem::path path, size_t file_bytes);
   /// Opens a shard of an interrupted run, whether it was already renamed or not. UserError if it is
   /// missing or its size or header are not as planned.
   static ShardFile reopen(std::filesystem::path path, size_t file_bytes, std::string_view header);
@@ -25,7 +26,7 @@ class ShardFile {
   /// Where the file is now.
   std::filesystem::path current_path() const { return partial_ ? partial_path(path_) : path_; }
 
-  /// Writes and starts the write-back, without waiting for it. Any thread.
+  /// Writes, and now and then starts the write-back, without waiting for it. Any thread.
   void write(size_t offset, std::span<const std::byte> bytes) const;
   /// Waits until what was written is on the disk. Any thread.
   void sync() const;
@@ -38,6 +39,7 @@ class ShardFile {
   std::filesystem::path path_;
   int fd_;
   bool partial_;
+  mutable std::atomic<size_t> unhinted_ = 0;  // bytes written since the last hint
 };
 
 /// UserError, naming both numbers, if `folder`'s disk has less than `bytes` free.

@@ -10,9 +10,10 @@ namespace {
 template <typename ModuleType>
 void collect(const std::string& path, ModuleType& module, std::unordered_set<const Module*>& seen,
              std::vector<std::pair<std::string, ModuleType*>>& found) {
-  if (!seen.insert(&module).second) return;
   found.emplace_back(path, &module);
   for (const auto& [name, child] : module.children) {
+    // Only what has several owners can come twice.
+    if (child.use_count() > 1 && !seen.insert(child.get()).second) continue;
     collect<ModuleType>(join_path(path, name), *child, seen, found);
   }
 }
@@ -53,7 +54,10 @@ ModulePtr clone_tree(const Module& root) {
 std::string join_path(std::string_view prefix, std::string_view name) {
   if (prefix.empty()) return std::string(name);
   if (name.empty()) return std::string(prefix);
-  return fmt::format("{}.{}", prefix, name);
+  std::string path;
+  path.reserve(prefix.size() + 1 + name.size());
+  path.append(prefix).append(".").append(name);
+  return path;
 }
 
 const Module* Module::find(std::string_view path) const {
@@ -108,14 +112,14 @@ double Module::float_attribute(std::string_view name) const {
 ModulePtr make_module(std::string type) { return std::make_shared<Module>(std::move(type)); }
 
 std::vector<std::pair<std::string, Module*>> named_modules(Module& root) {
-  std::unordered_set<const Module*> seen;
+  std::unordered_set<const Module*> seen = {&root};
   std::vector<std::pair<std::string, Module*>> found;
   collect<Module>("", root, seen, found);
   return found;
 }
 
 std::vector<std::pair<std::string, const Module*>> named_modules(const Module& root) {
-  std::unordered_set<const Module*> seen;
+  std::unordered_set<const Module*> seen = {&root};
   std::vector<std::pair<std::string, const Module*>> found;
   collect<const Module>("", root, seen, found);
   return found;

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -27,13 +29,31 @@ class ModuleState {
   virtual std::string describe() const = 0;
 };
 
-/// A small map that keeps the order of insertion, which is the order of execution and of printing.
+/// A map that keeps the order of insertion, which is the order of execution and of printing. Most
+/// are small and are searched one by one; large ones have an index.
 template <typename Value>
 class NamedList {
  public:
   using Item = std::pair<std::string, Value>;
 
+  NamedList() = default;
+  NamedList(NamedList&&) noexcept = default;
+  NamedList& operator=(NamedList&&) noexcept = default;
+  NamedList(const NamedList& other) : items_(other.items_) { rebuild_index(); }
+  NamedList& operator=(const NamedList& other) {
+    if (this != &other) *this = NamedList(other);
+    return *this;
+  }
+  ~NamedList() = default;
+
   const Value* find(std::string_view name) const {
+    if (index_) {
+      const auto [begin, end] = index_->equal_range(std::hash<std::string_view>()(name));
+      for (auto place = begin; place != end; ++place) {
+        if (items_[place->second].first == name) return &items_[place->second].second;
+      }
+      return nullptr;
+    }
     for (const Item& item : items_) {
       if (item.first == name) return &item.second;
     }
@@ -47,10 +67,18 @@ class NamedList {
       *existing = std::move(value);
     } else {
       items_.emplace_back(std::string(name), std::move(value));
+      if (index_) {
+        index_->emplace(std::hash<std::string_view>()(name), items_.size() - 1);
+      } else {
+        rebuild_index();
+      }
     }
   }
   bool erase(std::string_view name) {
-    return std::erase_if(items_, [&](const Item& item) { return item.first == name; }) > 0;
+    const bool erased =
+        std::erase_if(items_, [&](const Item& item) { return item.first == name; }) > 0;
+    if (erased) rebuild_index();
+    return erased;
   }
   auto begin() const { return items_.begin(); }
   auto end() const { return items_.end(); }
@@ -58,7 +86,18 @@ class NamedList {
   bool empty() const { return items_.empty(); }
 
  private:
+  static constexpr size_t kSmall = 64;  // items that are searched one by one
+
+  void rebuild_index() {
+    index_.reset();
+    if (items_.size() <= kSmall) return;
+    index_ = std::make_unique<std::unordered_multimap<size_t, size_t>>();
+    for (size_t i = 0; i < items_.size(); ++i)
+      index_->emplace(std::hash<std::string_view>()(items_[i].first), i);
+  }
+
   std::vector<Item> items_;
+  std::unique_ptr<std::unordered_multimap<size_t, size_t>> index_;  // hash of a name to its place
 };
 
 /// A node of the model's tree. A leaf is a type that the executor knows how to run; a composite has

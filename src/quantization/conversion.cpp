@@ -123,7 +123,8 @@ class Converter {
  public:
   Converter(const ir::Module& root, const QuantizerResolver& resolver,
             std::vector<std::string>& problems, LayerKinds kinds)
-      : resolver_(resolver),
+      : runs_(root.is_composite()),
+        resolver_(resolver),
         problems_(problems),
         kinds_(kinds),
         embedding_weights_(embedding_weights(root)),
@@ -136,19 +137,20 @@ class Converter {
     const ir::GraphPtr own = rule.channel_axis ? channel_axis_graph(module) : nullptr;
     QuantizedLayer layer{.path = path, .module = &module};
     if (rule.has_input_quantizer)
-      layer.input = &add_quantizer(path, module, "input_quantizer", leaf_type);
+      layer.input = add_activation_quantizer(path, module, "input_quantizer", leaf_type);
     layer.weight = &add_quantizer(path, module, kWeightQuantizer, leaf_type);
-    layer.output = &add_quantizer(path, module, "output_quantizer", leaf_type);
+    layer.output = add_activation_quantizer(path, module, "output_quantizer", leaf_type);
     if (rule.channel_axis) {
       layer.weight->set_channel_axis(*rule.channel_axis);
       leave_blocks_alone(layer);
     }
     bound_for_fp8(layer);
     module.type = std::string(rule.composite_type);
+    result_.layers.push_back(layer);
+    if (!runs_) return;
     const bool has_bias = module.parameters.find("bias") != nullptr;
     const ir::GraphPtr linear = has_bias ? linear_bias_ : linear_;
     module.graph = rule.channel_axis ? own : rule.has_input_quantizer ? linear : embedding_;
-    result_.layers.push_back(layer);
   }
 
   void convert_attention(const std::string& path, ir::Module& module) {
@@ -198,7 +200,23 @@ class Converter {
   TensorQuantizer& add_quantizer(const std::string& path, ir::Module& module, std::string_view name,
                                  const std::string& parent_class) {
     const std::string full_name = ir::join_path(path, name);
+    return add_resolved(full_name, module, name, resolver_.resolve(full_name, parent_class));
+  }
+
+  /// Models of hundreds of thousands of layers have no graph: quantizers that do nothing are left
+  /// out there.
+  TensorQuantizer* add_activation_quantizer(const std::string& path, ir::Module& module,
+                                            std::string_view name,
+                                            const std::string& parent_class) {
+    const std::string full_name = ir::join_path(path, name);
     const ResolvedQuantizer resolved = resolver_.resolve(full_name, parent_class);
+    const auto rotates = [](const QuantizerAttributes& stage) { return stage.rotate.enable; };
+    const bool is_idle = !resolved.enabled && std::ranges::none_of(*resolved.stages, rotates);
+    return !runs_ && is_idle ? nullptr : &add_resolved(full_name, module, name, resolved);
+  }
+
+  TensorQuantizer& add_resolved(const std::string& full_name, ir::Module& module,
+                                std::string_view name, const ResolvedQuantizer& resolved) {
     const bool enabled = resolved.enabled && (resolved.module_is_named || !reads_embedding(module));
     const auto role = name == kWeightQuantizer ? TensorQuantizer::Role::kWeight
                                                : TensorQuantizer::Role::kActivation;
@@ -210,7 +228,14 @@ class Converter {
       quantizer->set_enabled(false);
       problems_.push_back(error.what());
     }
-    ir::Module& child = module.add_child(name, ir::make_module("TensorQuantizer"));
+    if (!runs_ && name == kWeightQuantizer) {
+      module.state = quantizer;  // of the layer itself: a module more for each layer adds up
+      return *quantizer;
+    }
+    // A checkpoint of quantized training has tensors in modules of these names: they stay.
+    if (module.children.find(name) == nullptr) module.add_child(name, ir::make_module(""));
+    ir::Module& child = module.at(name);
+    child.type = "TensorQuantizer";
     child.state = quantizer;
     return *quantizer;
   }
@@ -289,6 +314,7 @@ class Converter {
     node->kwargs.clear();
   }
 
+  bool runs_;  // whether the model has a graph
   const QuantizerResolver& resolver_;
   std::vector<std::string>& problems_;
   LayerKinds kinds_;
@@ -389,7 +415,7 @@ Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
   }
   Conversion result = converter.take();
   result.groups = index_groups(root, result.layers, groups);
-  result.expert_inputs = expert_input_groups(root, result.layers);
+  if (root.is_composite()) result.expert_inputs = expert_input_groups(root, result.layers);
   return result;
 }
 

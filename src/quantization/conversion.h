@@ -13,11 +13,12 @@
 namespace lathe::quantization {
 
 /// A module whose weight can be quantized (QuantLinear, QuantConv2d, QuantEmbedding), and its
-/// quantizers.
+/// quantizers. In a model without a graph, where nothing is run, that of the weight is the module's
+/// own state, and those of activations are null if they are off.
 struct QuantizedLayer {
   std::string path;
   ir::Module* module = nullptr;
-  TensorQuantizer* input = nullptr;  // null for embeddings
+  TensorQuantizer* input = nullptr;  // null for embeddings as well
   TensorQuantizer* weight = nullptr;
   TensorQuantizer* output = nullptr;
 

@@ -110,7 +110,8 @@ void finish_group(const Conversion& conversion, const std::vector<size_t>& group
   }
   finish_together(calibrated_inputs(conversion, group));
   for (size_t index : group) {
-    if (conversion.layers[index].output->enabled()) conversion.layers[index].output->finish();
+    TensorQuantizer* output = conversion.layers[index].output;
+    if (output != nullptr && output->enabled()) output->finish();
   }
 }
 

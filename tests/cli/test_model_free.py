@@ -2,10 +2,11 @@
 
 import json
 import random
+import shutil
 import struct
 
 import safetensors_file
-from program import GOLDEN, ProgramTest
+from program import DATA_ERROR, GOLDEN, USER_ERROR, ProgramTest
 from safetensors_file import Tensor
 from tiny_models import ones, random_weight
 
@@ -22,7 +23,7 @@ def zeros(dtype, size, *shape):
 class ModelFree(ProgramTest):
     def write(self, tensors):
         folder = self.folder / "model"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text(json.dumps(CONFIG))
         safetensors_file.write(folder / "model.safetensors", tensors)
         return folder
@@ -106,6 +107,87 @@ class ModelFree(ProgramTest):
             self.assertEqual(set(streamed), set(calibrated))
             for tensor in streamed:
                 self.assertEqual(streamed[tensor].data, calibrated[tensor].data, f"{name} {tensor}")
+
+    def test_odd_names_and_shapes(self):
+        source = random.Random(5)
+        weight = lambda *shape: random_weight(source, *shape)
+        quantized = {name + ".weight": weight(16, 32) for name in [
+            "блок.0.вес", "with space. and more ", "smile🙂", 'quote"d', "back\\slash", "line\nbreak", "tab\t", "e\u0301",
+            "long" * 3000, ".".join(["deep"] * 63), "0.1.2", "x.weight", "weight", "__metadata__.x", "a-b/c:d",
+            "p", "p.weight_quantizer_"]}
+        kept = {"weight": weight(16, 32), "scalar": Tensor("BF16", [], ones(1).data), "vector": ones(7),
+                "none": zeros("F32", 4, 0), "n.weight": zeros("BF16", 2, 0, 32), "k.weight": zeros("BF16", 2, 32, 0),
+                "all.weight": zeros("BF16", 2, 0, 0), "cube.weight": zeros("F16", 2, 2, 0, 3), "one.weight": ones(1),
+                "p.weight_quantizer._amax": ones(1), "very.0.deep.norm.weight": ones(3)}
+        for name in ("fp8_pc_pt", "w4a16_nvfp4"):
+            _, made = self.quantize(self.write({**quantized, **kept}), name)
+            self.assertEqual({tensor for tensor in made if "_scale" not in tensor}, {*quantized, *kept})
+            for tensor in quantized:
+                self.assertNotEqual(made[tensor].dtype, "BF16", tensor)
+                self.assertIn(tensor + "_scale", made)
+            for tensor, expected in kept.items():
+                found = made[tensor]
+                self.assertEqual((found.dtype, found.shape, found.data), (expected.dtype, expected.shape, expected.data))
+
+    def test_names_that_cannot_be(self):
+        for name in ("a..b", ".a", "a.", "", ".".join(["deep"] * 65)):
+            self.fail_with(DATA_ERROR, "inspect", self.write({name: ones(1)}), says=["1 to 64 non-empty parts"])
+        # A weight whose scale has its name taken already.
+        folder = self.write({"a.weight": random_weight(random.Random(6), 16, 32), "a.weight_scale": ones(16)})
+        self.fail_with(USER_ERROR, "quantize", folder, "-o", self.folder / "out", "--format", "fp8_pc_pt",
+                       says=["a: the model has a weight_scale of its own"])
+
+    def test_one_tensor_under_two_names(self):
+        shared = random_weight(random.Random(7), 64, 32)
+        folder = self.write({"first.proj.weight": shared, "second.proj.weight": shared, "lm_head.weight": shared,
+                             "embed_tokens.weight": shared})
+        _, made = self.quantize(folder, "int8_wo")
+        for part in ("weight", "weight_scale"):
+            self.assertEqual(made[f"first.proj.{part}"].data, made[f"second.proj.{part}"].data)
+        for name in ("lm_head", "embed_tokens"):
+            self.assertEqual(made[f"{name}.weight"].data, shared.data)
+
+    def write_shards(self, shards, weight_map=None):
+        """`shards`: file name -> tensors; the index is of these, or `weight_map`."""
+        folder = self.folder / "sharded"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(CONFIG))
+        for name, tensors in shards.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            safetensors_file.write(folder / name, tensors)
+        found = {tensor: name for name, tensors in shards.items() for tensor in tensors}
+        index = {"metadata": {}, "weight_map": weight_map or found}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        return folder
+
+    def test_shards_in_folders_below(self):
+        source = random.Random(8)
+        tensors = {f"layers.{i}.proj.weight": random_weight(source, 32, 32) for i in range(3)}
+        names = list(tensors)
+        folder = self.write_shards({"x/1.safetensors": {names[0]: tensors[names[0]]},
+                                    "x/y/1.safetensors": {names[1]: tensors[names[1]]},
+                                    "2.safetensors": {names[2]: tensors[names[2]]}})
+        _, nested = self.quantize(folder, "int8_wo")
+        _, flat = self.quantize(self.write(tensors), "int8_wo")
+        self.assertEqual({name: tensor.data for name, tensor in nested.items()},
+                         {name: tensor.data for name, tensor in flat.items()})
+        # A pipeline of models has its tensors in folders, and no index above them.
+        (folder / "model.safetensors.index.json").unlink()
+        (folder / "2.safetensors").unlink()
+        self.fail_with(USER_ERROR, "inspect", folder, says=["x has some, give the path of one such folder"])
+
+    def test_shards_and_index_that_disagree(self):
+        a, b = {"a": ones(4)}, {"a": ones(4), "b": ones(4)}
+        cases = [(DATA_ERROR, {"1.safetensors": a, "2.safetensors": b}, None, 'tensor "a" is in both'),
+                 (USER_ERROR, {"1.safetensors": a}, {"a": "1.safetensors", "b": "2.safetensors"}, "2.safetensors"),
+                 (DATA_ERROR, {"1.safetensors": a}, {"a": "1.safetensors", "b": "1.safetensors"}, 'tensor "b" is not in'),
+                 (DATA_ERROR, {"1.safetensors": b}, {"b": "1.safetensors"}, 'tensor "a" is not in weight_map'),
+                 (DATA_ERROR, {"1.safetensors": a}, {"a": "../1.safetensors"}, "no plain file name")]
+        for code, shards, weight_map, message in cases:
+            folder = self.write_shards(shards, weight_map)
+            for command in (["inspect", folder], ["quantize", folder, "-o", self.folder / "out", "--format", "int8_wo"]):
+                self.fail_with(code, *command, says=[message])
 
     def test_many_small_tensors(self):
         source = random.Random(4)

@@ -7,6 +7,7 @@ import subprocess
 import time
 import unittest
 
+import safetensors_file
 import tiny_models
 from program import INTERRUPTED, SUCCESS, USER_ERROR, ProgramTest, digests, start
 
@@ -97,6 +98,29 @@ class Resume(ProgramTest):
                 self.assertFalse((self.folder / name).exists())
                 self.succeed(*self.arguments(name), "--resume")
                 self.assertEqual(digests(self.folder / name), expected)
+
+
+class ManyTensors(ProgramTest):
+    def test_killed_among_them(self):
+        source = random.Random(6)
+        weights = [tiny_models.random_weight(source, 16, 32) for _ in range(7)]
+        folder = self.folder / "model"
+        folder.mkdir()
+        (folder / "config.json").write_text('{"model_type": "novel"}')
+        safetensors_file.write(folder / "model.safetensors",
+                               {f"units.{i}.proj.weight": weights[i % 7] for i in range(30000)})
+        arguments = lambda out: ("quantize", folder, "-o", self.folder / out, "--format", "int8_wo")
+        self.succeed(*arguments("whole"))
+        process = start(*arguments("out"))
+        journal = self.folder / "out.lathe-partial" / "lathe-export.journal"
+        while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 2):
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+        self.assertFalse((self.folder / "out").exists(), "the run was not stopped midway")
+        report = self.succeed(*arguments("out"), "--resume", "--json").json()
+        self.assertGreater(report["resumed_units"], 1)
+        self.assertEqual(digests(self.folder / "out"), digests(self.folder / "whole"))
 
 
 class Threads(ProgramTest):

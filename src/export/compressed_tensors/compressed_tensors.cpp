@@ -15,8 +15,9 @@ class CompressedTensors final : public Dialect {
     std::vector<std::optional<LayerStorage>> storages;
     for (const LayerScheme& layer : layers) {
       const CompressedScheme* row = find_compressed_scheme(layer);
-      storages.push_back(row == nullptr ? std::nullopt
-                                        : std::optional(layer_storage(layer, *row, model_dtype)));
+      add_storage(storages, row == nullptr
+                                ? std::nullopt
+                                : std::optional(layer_storage(layer, *row, model_dtype)));
     }
     return storages;
   }

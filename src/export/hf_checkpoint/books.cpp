@@ -19,21 +19,19 @@ std::string_view fate_name(Fate fate) {
   throw_internal("no fate {}", static_cast<int>(fate));
 }
 
-FateTotal Books::total(Fate fate) const {
-  FateTotal total;
-  for (const BookEntry& entry : entries) {
-    if (entry.fate != fate) continue;
-    ++total.tensors;
-    total.bytes += entry.bytes;
-  }
-  return total;
+void Books::add(Fate fate, int64_t bytes) {
+  FateTotal& total = totals.at(static_cast<size_t>(fate));
+  ++total.tensors;
+  total.bytes += bytes;
 }
 
 std::string Books::summary() const {
-  std::string text = fmt::format("{} tensors", entries.size());
+  int64_t tensors = 0;
+  for (const FateTotal& sum : totals) tensors += sum.tensors;
+  std::string text = fmt::format("{} tensors", tensors);
   std::string_view separator = ": ";
   for (const Fate fate : {Fate::kQuantized, Fate::kCopied, Fate::kMerged, Fate::kDropped}) {
-    const FateTotal sum = total(fate);
+    const FateTotal& sum = total(fate);
     if (sum.tensors == 0) continue;
     text += fmt::format("{}{} {} ({})", separator, sum.tensors, fate_name(fate),
                         format_bytes(static_cast<double>(sum.bytes)));

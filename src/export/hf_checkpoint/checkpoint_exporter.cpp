@@ -33,8 +33,8 @@ void write_planned_file(const PlannedFile& file, const fs::path& folder) {
 }
 
 /// Compares what a reader sees with the plan.
-void check_as_reader(const CheckpointPlan& plan, const fs::path& folder) {
-  const auto checkpoint = io::SafetensorsCheckpoint::open(folder);
+void check_as_reader(const CheckpointPlan& plan, const io::SafetensorsCheckpoint& checkpoint) {
+  const fs::path& folder = checkpoint.path();
   if (checkpoint.tensors().size() != plan.layout().tensors.size()) {
     throw_data("{}: {} tensors, {} were planned", folder.string(), checkpoint.tensors().size(),
                plan.layout().tensors.size());
@@ -93,7 +93,7 @@ struct CheckpointExporter::State {
 void CheckpointExporter::State::start_fresh() {
   folder.clear_partial();
   try {
-    writer.emplace(folder.partial(), plan.layout());
+    writer.emplace(folder.partial(), plan.shared_layout());
   } catch (const Error&) {
     folder.clear_partial();
     throw;
@@ -106,7 +106,7 @@ void CheckpointExporter::State::start(ExportMode mode) {
                folder.problems(plan.source(), plan.required_bytes(), mode, force));
   remove_abandoned_files(partial);
   if (mode == ExportMode::kResume && io::CheckpointWriter::can_resume(partial)) {
-    writer = io::CheckpointWriter::resume(partial, plan.layout());
+    writer = io::CheckpointWriter::resume(partial, plan.shared_layout());
   } else if (mode == ExportMode::kFresh || !folder.is_complete(plan.layout().hash())) {
     start_fresh();
   }
@@ -281,7 +281,10 @@ void CheckpointExporter::write_plain(const std::string& name, std::span<const st
 
 void CheckpointExporter::finish_unit(const std::string& unit) {
   check_internal(state_->writer.has_value(), "unit \"{}\" is finished in a complete export", unit);
-  state_->writer->finish_unit(unit, state_->plan.unit(unit).tensors);
+  std::vector<std::string_view> names;
+  for (const io::PlannedTensor& tensor : state_->plan.unit(unit).tensors)
+    names.push_back(tensor.name);
+  state_->writer->finish_unit(unit, names);
 }
 
 void CheckpointExporter::finish() {
@@ -296,8 +299,9 @@ void CheckpointExporter::finish() {
     state.writer->finish();
     state.writer.reset();
   }
-  check_as_reader(state.plan, partial);
-  check_written(partial, state.plan.dialect().name(), state.plan.target());
+  const auto checkpoint = io::SafetensorsCheckpoint::open(partial);
+  check_as_reader(state.plan, checkpoint);
+  check_written(checkpoint, state.plan.dialect().name(), state.plan.target());
   state.folder.publish(state.force);
   state.published = true;
 }

@@ -1,5 +1,6 @@
 #include "export/hf_checkpoint/checkpoint_plan.h"
 
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 
@@ -23,9 +24,9 @@ PlannedFile json_file(std::string name, const nlohmann::ordered_json& json) {
 }
 
 template <typename Items>
-auto& at(Items& items, const std::unordered_map<std::string, size_t>& index, std::string_view name,
-         std::string_view kind) {
-  const auto place = index.find(std::string(name));
+auto& at(Items& items, const std::unordered_map<std::string_view, size_t>& index,
+         std::string_view name, std::string_view kind) {
+  const auto place = index.find(name);
   check_internal(place != index.end(), "{} \"{}\" is not in the plan", kind, name);
   return items[place->second];
 }
@@ -50,44 +51,71 @@ std::string dialect_names() {
 /// What became of one tensor of the source, given how many make up each parameter.
 class Bookkeeper {
  public:
-  Bookkeeper(const ir::Model& model, const CheckpointPlan& plan) {
-    for (const auto& [name, kept] : model.tied) tied_.emplace(name, kept);
-    for (const PlannedLayer& layer : plan.layers()) {
-      quantized_.emplace(layer.scheme.path + ".weight", layer.storage.name);
-    }
-    for (const io::PlannedTensor& tensor : plan.layout().tensors) written_.insert(tensor.name);
+  using Index = std::unordered_map<std::string_view, size_t>;
+
+  Bookkeeper(const ir::Model& model, const Index& by_path, const io::CheckpointLayout& layout)
+      : by_path_(by_path), layout_(layout) {
+    for (const auto& [name, kept] : model.tied) tied_.insert(name);
+    sources_.reserve(model.tensors.size());
     for (const ir::SourceTensor& tensor : model.tensors) ++sources_[tensor.path];
   }
 
-  BookEntry entry(const ir::SourceTensor& tensor) const {
-    const auto [fate, detail] = fate_of(tensor);
-    return {tensor.name, fate, detail, tensor.parameter ? tensor.parameter->bytes() : 0};
-  }
-
- private:
-  std::pair<Fate, std::string> fate_of(const ir::SourceTensor& tensor) const {
+  Fate fate_of(const ir::SourceTensor& tensor) const {
     if (tensor.path.empty()) {
       check_internal(!tensor.dropped.empty(), "tensor \"{}\" is dropped without a reason",
                      tensor.name);
-      return {Fate::kDropped, tensor.dropped};
+      return Fate::kDropped;
     }
-    if (const auto tie = tied_.find(tensor.path); tie != tied_.end()) {
-      return {Fate::kMerged, "tied to " + tie->second};
-    }
-    if (const auto layer = quantized_.find(tensor.path); layer != quantized_.end()) {
-      return {Fate::kQuantized, std::string(layer->second)};
-    }
-    check_internal(written_.contains(tensor.path), "tensor \"{}\" is lost: \"{}\" is not written",
-                   tensor.name, tensor.path);
-    if (sources_.at(tensor.path) > 1) return {Fate::kMerged, "part of " + tensor.path};
-    return {Fate::kCopied, tensor.path == tensor.name ? std::string() : "as " + tensor.path};
+    if (tied_.contains(tensor.path)) return Fate::kMerged;
+    if (by_path_.contains(layer_of_weight(tensor.path))) return Fate::kQuantized;
+    check_internal(layout_.find(tensor.path) != nullptr,
+                   "tensor \"{}\" is lost: \"{}\" is not written", tensor.name, tensor.path);
+    return sources_.at(tensor.path) > 1 ? Fate::kMerged : Fate::kCopied;
   }
 
-  std::unordered_map<std::string, std::string> tied_;
-  std::unordered_map<std::string, std::string_view> quantized_;
-  std::unordered_set<std::string> written_;
-  std::unordered_map<std::string, size_t> sources_;
+ private:
+  const Index& by_path_;
+  const io::CheckpointLayout& layout_;
+  std::unordered_set<std::string_view> tied_;
+  Index sources_;
 };
+
+/// What is found out on the way to a plan's problems.
+struct Draft {
+  const Dialect* dialect = nullptr;
+  std::optional<Target> target;
+  std::vector<PlannedLayer> layers;
+  std::vector<PlannedCache> caches;
+  std::vector<PlannedFile> files;
+};
+
+/// The scheme loses its layers.
+Draft draft_plan(const ir::Model& model, QuantizationScheme& scheme, const ExportOptions& options,
+                 std::vector<std::string>& problems) {
+  Draft draft{.dialect = find_dialect(options.dialect), .target = target_from_name(options.target)};
+  if (draft.dialect == nullptr) {
+    problems.push_back(fmt::format("dialect \"{}\": there is no such dialect; {} are known",
+                                   options.dialect, dialect_names()));
+  }
+  if (options.max_shard_bytes == 0) {
+    problems.emplace_back("the maximum shard size must be at least 1 byte");
+  }
+  if (!draft.target) {
+    problems.push_back(fmt::format("target \"{}\": vllm, sglang, trtllm and transformers are known",
+                                   options.target));
+  }
+  if (draft.dialect != nullptr) {
+    draft.layers = plan_layers(model, scheme, *draft.dialect, problems);
+    check_kv(scheme, *draft.dialect, problems);
+    draft.caches = plan_caches(scheme, *draft.dialect, model);
+    const auto refused =
+        target_problems(draft.layers, draft.caches, scheme.unquantized, *draft.dialect,
+                        ir::to_dtype(model.dtype), draft.target.value_or(Target::kAny));
+    problems.insert(problems.end(), refused.begin(), refused.end());
+  }
+  draft.files = plan_auxiliary_files(model, problems);
+  return draft;
+}
 
 }  // namespace
 
@@ -95,113 +123,109 @@ std::vector<std::string> CheckpointPlan::problems(const ir::Model& model,
                                                   const QuantizationScheme& scheme,
                                                   const ExportOptions& options) {
   std::vector<std::string> found;
-  const Dialect* dialect = find_dialect(options.dialect);
-  if (dialect == nullptr) {
-    found.push_back(fmt::format("dialect \"{}\": there is no such dialect; {} are known",
-                                options.dialect, dialect_names()));
-  }
-  if (options.max_shard_bytes == 0) {
-    found.emplace_back("the maximum shard size must be at least 1 byte");
-  }
-  const std::optional<Target> target = target_from_name(options.target);
-  if (!target) {
-    found.push_back(fmt::format("target \"{}\": vllm, sglang, trtllm and transformers are known",
-                                options.target));
-  }
-  if (dialect != nullptr) {
-    const std::vector<PlannedLayer> layers = plan_layers(model, scheme, *dialect, found);
-    check_kv(scheme, *dialect, found);
-    const auto refused =
-        target_problems(layers, plan_caches(scheme, *dialect, model), scheme.unquantized, *dialect,
-                        ir::to_dtype(model.dtype), target.value_or(Target::kAny));
-    found.insert(found.end(), refused.begin(), refused.end());
-  }
-  plan_auxiliary_files(model, found);
+  QuantizationScheme copy = scheme;
+  draft_plan(model, copy, options, found);
   return found;
 }
 
 CheckpointPlan CheckpointPlan::make(const ir::Model& model, const QuantizationScheme& scheme,
                                     const ExportOptions& options) {
-  throw_if_any("the checkpoint cannot be written", problems(model, scheme, options));
-  std::vector<std::string> none;
-  CheckpointPlan plan;
-  plan.source_ = model.source;
-  plan.dialect_ = find_dialect(options.dialect);
-  plan.layers_ = plan_layers(model, scheme, *plan.dialect_, none);
-  plan.caches_ = plan_caches(scheme, *plan.dialect_, model);
-  plan.target_ = *target_from_name(options.target);
-  plan.files_ = plan_auxiliary_files(model, none);
-  plan.plan_json(model, scheme, options);
-  plan.plan_tensors(model, options);
-  plan.build_index();
-  plan.keep_books(model);
-  return plan;
+  std::vector<std::string> problems;
+  std::optional<CheckpointPlan> plan = make_unless(problems, model, scheme, options);
+  throw_if_any("the checkpoint cannot be written", problems);
+  return std::move(*plan);
 }
 
-void CheckpointPlan::plan_json(const ir::Model& model, const QuantizationScheme& scheme,
-                               const ExportOptions& options) {
-  const bool quantized = !scheme.layers.empty() || !scheme.kv.empty();
-  config_ = model.config;
-  if (config_.is_object()) config_.erase("quantization_config");
+std::optional<CheckpointPlan> CheckpointPlan::make_unless(std::vector<std::string>& problems,
+                                                          const ir::Model& model,
+                                                          QuantizationScheme scheme,
+                                                          const ExportOptions& options) {
+  std::vector<std::string> found;
+  Draft draft = draft_plan(model, scheme, options, found);
+  if (!found.empty()) {
+    problems.insert(problems.end(), found.begin(), found.end());
+    return std::nullopt;
+  }
+  auto contents = std::make_shared<Contents>();
+  contents->source = model.source;
+  contents->dialect = draft.dialect;
+  contents->target = *draft.target;
+  contents->layers = std::move(draft.layers);
+  contents->caches = std::move(draft.caches);
+  contents->files = std::move(draft.files);
+  contents->plan_json(model, scheme, options);
+  contents->plan_tensors(model, options);
+  contents->build_index();
+  contents->keep_books(model);
+  return CheckpointPlan(std::move(contents));
+}
+
+void CheckpointPlan::Contents::plan_json(const ir::Model& model, const QuantizationScheme& scheme,
+                                         const ExportOptions& options) {
+  const bool quantized = !layers.empty() || !scheme.kv.empty();
+  config = model.config;
+  if (config.is_object()) config.erase("quantization_config");
   if (quantized) {
-    json_ = dialect_->describe(layers_, scheme, options.producer_version);
-    if (config_.is_object()) config_["quantization_config"] = json_.quantization_config;
-    if (!json_.hf_quant_config.is_null())
-      files_.push_back(json_file("hf_quant_config.json", json_.hf_quant_config));
+    json = dialect->describe(layers, scheme, options.producer_version);
+    if (config.is_object()) config["quantization_config"] = json.quantization_config;
+    if (!json.hf_quant_config.is_null())
+      files.push_back(json_file("hf_quant_config.json", json.hf_quant_config));
   }
-  if (config_.is_object()) files_.push_back(json_file("config.json", config_));
+  if (config.is_object()) files.push_back(json_file("config.json", config));
 }
 
-void CheckpointPlan::plan_tensors(const ir::Model& model, const ExportOptions& options) {
+void CheckpointPlan::Contents::plan_tensors(const ir::Model& model, const ExportOptions& options) {
   std::vector<io::TensorSpec> specs;
-  for (UnitTensors& unit : plan_unit_tensors(model, layers_, caches_)) {
-    ExportUnit& added = units_.emplace_back(ExportUnit{std::move(unit.unit), {}});
-    for (io::TensorSpec& tensor : unit.tensors) {
-      added.tensors.push_back(tensor.name);
-      specs.push_back(std::move(tensor));
-    }
+  std::vector<size_t> ends;  // of each unit in the specs
+  for (UnitTensors& unit : plan_unit_tensors(model, layers, caches)) {
+    units.push_back({.name = std::move(unit.unit)});
+    std::move(unit.tensors.begin(), unit.tensors.end(), std::back_inserter(specs));
+    unit.tensors = std::vector<io::TensorSpec>();
+    ends.push_back(specs.size());
   }
-  layout_ = io::plan_checkpoint(std::move(specs), options.max_shard_bytes);
-  layout_.fingerprint = fmt::format("{}\n{}\n{}\n", source_, options.dialect, options.fingerprint);
-  for (const PlannedFile& file : files_) {
-    if (file.source.empty()) layout_.fingerprint += file.contents;
+  layout = io::plan_checkpoint(std::move(specs), options.max_shard_bytes);
+  size_t begin = 0;
+  for (size_t i = 0; i < units.size(); begin = ends[i++])
+    units[i].tensors = std::span(layout.tensors).subspan(begin, ends[i] - begin);
+  layout.fingerprint = fmt::format("{}\n{}\n{}\n", source, options.dialect, options.fingerprint);
+  for (const PlannedFile& file : files) {
+    if (file.source.empty()) layout.fingerprint += file.contents;
   }
 
-  required_bytes_ = layout_.index_json().size();
-  for (const io::PlannedShard& shard : layout_.shards) required_bytes_ += shard.file_bytes;
-  for (const PlannedFile& file : files_) required_bytes_ += file.bytes;
+  required_bytes = layout.index_json().size();
+  for (const io::PlannedShard& shard : layout.shards) required_bytes += shard.file_bytes;
+  for (const PlannedFile& file : files) required_bytes += file.bytes;
 }
 
-void CheckpointPlan::build_index() {
-  for (size_t i = 0; i < layers_.size(); ++i) layer_index_.emplace(layers_[i].scheme.path, i);
-  for (size_t i = 0; i < caches_.size(); ++i) cache_index_.emplace(caches_[i].scheme.key_path, i);
-  for (size_t i = 0; i < units_.size(); ++i) unit_index_.emplace(units_[i].name, i);
-  for (size_t i = 0; i < layout_.tensors.size(); ++i) {
-    tensor_index_.emplace(layout_.tensors[i].name, i);
-  }
+void CheckpointPlan::Contents::build_index() {
+  for (size_t i = 0; i < layers.size(); ++i) layer_index.emplace(layers[i].scheme.path, i);
+  for (size_t i = 0; i < caches.size(); ++i) cache_index.emplace(caches[i].scheme.key_path, i);
+  for (size_t i = 0; i < units.size(); ++i) unit_index.emplace(units[i].name, i);
 }
 
-void CheckpointPlan::keep_books(const ir::Model& model) {
-  const Bookkeeper keeper(model, *this);
+void CheckpointPlan::Contents::keep_books(const ir::Model& model) {
+  const Bookkeeper keeper(model, layer_index, layout);
   for (const ir::SourceTensor& tensor : model.tensors)
-    books_.entries.push_back(keeper.entry(tensor));
-  books_.output_bytes = layout_.total_bytes;
+    books.add(keeper.fate_of(tensor), tensor.parameter ? tensor.parameter->bytes() : 0);
+  books.output_bytes = layout.total_bytes;
 }
 
 const ExportUnit& CheckpointPlan::unit(std::string_view name) const {
-  return at(units_, unit_index_, name, "unit");
+  return at(contents_->units, contents_->unit_index, name, "unit");
 }
 
 const PlannedLayer& CheckpointPlan::layer(std::string_view path) const {
-  return at(layers_, layer_index_, path, "layer");
+  return at(contents_->layers, contents_->layer_index, path, "layer");
 }
 
 const PlannedCache& CheckpointPlan::cache(std::string_view key_path) const {
-  return at(caches_, cache_index_, key_path, "KV cache of");
+  return at(contents_->caches, contents_->cache_index, key_path, "KV cache of");
 }
 
 const io::PlannedTensor& CheckpointPlan::tensor(std::string_view name) const {
-  return at(layout_.tensors, tensor_index_, name, "tensor");
+  const io::PlannedTensor* found = layout().find(name);
+  check_internal(found != nullptr, "tensor \"{}\" is not in the plan", name);
+  return *found;
 }
 
 }  // namespace lathe::exporting

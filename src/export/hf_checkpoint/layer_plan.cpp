@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
@@ -65,10 +65,21 @@ std::optional<std::string> tie_problem(const ir::Model& model, const std::string
   return std::nullopt;
 }
 
+/// The name of a tensor of the source that one of the layer's would have; nothing if all are free.
+std::optional<std::string> name_problem(const ir::Model& model, const LayerScheme& scheme,
+                                        const LayerStorage& storage) {
+  for (const StoredPart& part : storage.parts) {
+    if (part.suffix == "weight") continue;
+    const std::string name = fmt::format("{}.{}", scheme.path, part.suffix);
+    if (model.root->find_parameter(name) != nullptr)
+      return fmt::format("the model has a {} of its own beside the weight", part.suffix);
+  }
+  return std::nullopt;
+}
+
 /// The planned layer, or why there is none.
 std::optional<std::string> plan_layer(const ir::Model& model, const Dialect& dialect,
-                                      const LayerScheme& scheme,
-                                      std::optional<LayerStorage>&& storage,
+                                      LayerScheme&& scheme, std::optional<LayerStorage>&& storage,
                                       PlannedLayer& planned) {
   const std::string weight = scheme.path + ".weight";
   const ir::ParameterPtr parameter = model.root->find_parameter(weight);
@@ -76,31 +87,43 @@ std::optional<std::string> plan_layer(const ir::Model& model, const Dialect& dia
   if (!storage) return storage_problem(scheme, dialect, ir::to_dtype(model.dtype));
   if (auto problem = tie_problem(model, weight)) return problem;
   if (auto problem = shape_problem(scheme, *storage, parameter->shape())) return problem;
-  planned = {scheme, std::move(*storage), parameter->shape()[0], parameter->shape()[1]};
+  if (auto problem = name_problem(model, scheme, *storage)) return problem;
+  planned = {std::move(scheme), std::move(*storage), parameter->shape()[0], parameter->shape()[1]};
   return std::nullopt;
+}
+
+void check_paths(const std::vector<PlannedLayer>& layers,
+                 const std::vector<std::string>& unquantized) {
+  std::unordered_set<std::string_view> paths;
+  paths.reserve(layers.size());
+  for (const PlannedLayer& layer : layers) {
+    check_internal(paths.insert(layer.scheme.path).second, "{}: two schemes for one layer",
+                   layer.scheme.path);
+  }
+  for (const std::string& path : unquantized)
+    check_internal(!paths.contains(path), "{}: both quantized and not", path);
 }
 
 }  // namespace
 
-std::vector<PlannedLayer> plan_layers(const ir::Model& model, const QuantizationScheme& scheme,
+std::vector<PlannedLayer> plan_layers(const ir::Model& model, QuantizationScheme& scheme,
                                       const Dialect& dialect, std::vector<std::string>& problems) {
   auto storages = dialect.storages(scheme.layers, ir::to_dtype(model.dtype));
   std::vector<PlannedLayer> layers;
-  std::set<std::string> paths;
+  layers.reserve(scheme.layers.size());
   ProblemsByReason found;
   for (size_t i = 0; i < scheme.layers.size(); ++i) {
-    const LayerScheme& layer = scheme.layers[i];
-    check_internal(paths.insert(layer.path).second, "{}: two schemes for one layer", layer.path);
     PlannedLayer planned;
-    if (auto problem = plan_layer(model, dialect, layer, std::move(storages[i]), planned)) {
-      found.add(layer.path, std::move(*problem));
+    LayerScheme& layer = scheme.layers[i];
+    if (auto problem =
+            plan_layer(model, dialect, std::move(layer), std::move(storages[i]), planned)) {
+      found.add(layer.path, std::move(*problem));  // it was not taken
     } else {
       layers.push_back(std::move(planned));
     }
   }
-  for (const std::string& path : scheme.unquantized) {
-    check_internal(!paths.contains(path), "{}: both quantized and not", path);
-  }
+  scheme.layers = std::vector<LayerScheme>();
+  check_paths(layers, scheme.unquantized);
   found.append_to(problems);
   return layers;
 }

@@ -10,10 +10,10 @@
 
 namespace lathe::exporting {
 
-/// Finds the weight and the storage of each layer. What cannot be stored is left out and added to
-/// `problems`: formats that the dialect does not have (with the dialects that do), shapes that do
-/// not fit, tied weights.
-std::vector<PlannedLayer> plan_layers(const ir::Model& model, const QuantizationScheme& scheme,
+/// Finds the weight and the storage of each layer of the scheme, which loses its layers. What
+/// cannot be stored is left out and added to `problems`: formats that the dialect does not have
+/// (with the dialects that do), shapes that do not fit, tied weights.
+std::vector<PlannedLayer> plan_layers(const ir::Model& model, QuantizationScheme& scheme,
                                       const Dialect& dialect, std::vector<std::string>& problems);
 
 /// What is wrong with the KV cache's schemes is added to `problems`.

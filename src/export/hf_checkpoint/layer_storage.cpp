@@ -45,6 +45,24 @@ std::vector<int64_t> shape_of(PartShape shape, const LayerScheme& scheme,
 
 }  // namespace
 
+void StoredParts::push_back(const StoredPart& part) {
+  auto more = parts_ ? std::make_shared<std::vector<StoredPart>>(*parts_)
+                     : std::make_shared<std::vector<StoredPart>>();
+  more->push_back(part);
+  parts_ = std::move(more);
+}
+
+void StoredParts::share_if_equal(const StoredParts& other) {
+  if (parts_ && other.parts_ && *parts_ == *other.parts_) parts_ = other.parts_;
+}
+
+void add_storage(std::vector<std::optional<LayerStorage>>& storages,
+                 std::optional<LayerStorage> storage) {
+  if (storage && !storages.empty() && storages.back())
+    storage->parts.share_if_equal(storages.back()->parts);
+  storages.push_back(std::move(storage));
+}
+
 const StoredPart* LayerStorage::find(LayerPart part) const {
   const auto found = std::ranges::find(parts, part, &StoredPart::part);
   return found == parts.end() ? nullptr : &*found;

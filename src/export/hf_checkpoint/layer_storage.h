@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,18 +44,45 @@ struct StoredPart {
   DType dtype;
   PartShape shape;
   bool reciprocal = false;  // the file holds 1 / value
+
+  bool operator==(const StoredPart&) const = default;
+};
+
+/// The tensors of a layer, the weight first. Copies share them: most layers have the same.
+class StoredParts {
+ public:
+  void push_back(const StoredPart& part);
+  /// Shares those of `other`, which are equal.
+  void share_if_equal(const StoredParts& other);
+
+  auto begin() const { return all().begin(); }
+  auto end() const { return all().end(); }
+  size_t size() const { return all().size(); }
+  const StoredPart& front() const { return all().front(); }
+  const StoredPart& operator[](size_t index) const { return all()[index]; }
+
+ private:
+  std::span<const StoredPart> all() const {
+    return parts_ ? std::span<const StoredPart>(*parts_) : std::span<const StoredPart>();
+  }
+
+  std::shared_ptr<const std::vector<StoredPart>> parts_;
 };
 
 /// How a dialect stores a layer.
 struct LayerStorage {
   std::string_view name;  // "NVFP4", "nvfp4-pack-quantized"
   formats::Packing packing = formats::Packing::kBytes;
-  std::vector<StoredPart> parts;  // the weight first
-  bool extension = false;         // Lathe's own: it reads such layers, no engine does yet
+  StoredParts parts;
+  bool extension = false;  // Lathe's own: it reads such layers, no engine does yet
 
   /// Null if the layer has no such tensor.
   const StoredPart* find(LayerPart part) const;
 };
+
+/// Adds a storage to the list, sharing what it can with the one before.
+void add_storage(std::vector<std::optional<LayerStorage>>& storages,
+                 std::optional<LayerStorage> storage);
 
 /// The tensors of a layer with a weight [rows, cols] = [N, K], in the order of the parts.
 std::vector<io::TensorSpec> layer_tensors(const LayerScheme& scheme, const LayerStorage& storage,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "export/hf_checkpoint/layer_storage.h"
@@ -21,6 +22,13 @@ struct PlannedLayer {
     return scheme.path + "." + std::string(storage.parts.front().suffix);
   }
 };
+
+/// The path of the layer whose weight has this name, "" if it is no weight's.
+constexpr std::string_view layer_of_weight(std::string_view parameter) {
+  constexpr std::string_view kWeight = ".weight";
+  if (!parameter.ends_with(kWeight)) return {};
+  return parameter.substr(0, parameter.size() - kWeight.size());
+}
 
 /// The scales and biases of one attention's KV cache, and the tensors that hold them.
 struct PlannedCache {

@@ -26,32 +26,42 @@ class UnitSorter {
 
   /// `module`: the module that the tensor belongs to.
   void add(std::string_view module, io::TensorSpec tensor) {
-    const std::string name = unit_of(module, tensor.name);
-    const auto [place, added] = index_.emplace(name, units_.size());
-    if (added) units_.push_back({name, {}});
-    units_[place->second].tensors.push_back(std::move(tensor));
+    const std::string_view name = unit_of(module, tensor.name);
+    // Tensors of one module come one after another.
+    if (units_.empty() || units_[last_].unit != name) last_ = index_of(name);
+    units_[last_].tensors.push_back(std::move(tensor));
   }
 
   bool has_blocks() const { return !blocks_.empty(); }
   std::vector<UnitTensors> take() { return std::move(units_); }
 
  private:
+  size_t index_of(std::string_view name) {
+    const auto [place, added] = index_.emplace(name, units_.size());
+    if (added) units_.push_back({std::string(name), {}});
+    return place->second;
+  }
+
   /// The outermost block around the module, else the module; a parameter of the root is alone.
-  std::string unit_of(std::string_view module, const std::string& tensor) const {
-    for (size_t dot = module.find('.'); dot != module.npos; dot = module.find('.', dot + 1)) {
-      std::string prefix(module.substr(0, dot));
-      if (blocks_.contains(prefix)) return prefix;
+  std::string_view unit_of(std::string_view module, std::string_view tensor) const {
+    for (size_t dot = blocks_.empty() ? module.npos : module.find('.'); dot != module.npos;
+         dot = module.find('.', dot + 1)) {
+      const std::string_view prefix = module.substr(0, dot);
+      if (blocks_.contains(std::string(prefix))) return prefix;
     }
-    return module.empty() ? tensor : std::string(module);
+    return module.empty() ? tensor : module;
   }
 
   std::unordered_set<std::string> blocks_;
   std::unordered_map<std::string, size_t> index_;
   std::vector<UnitTensors> units_;
+  size_t last_ = 0;  // that the latest tensor went to
 };
 
-/// Each unit is synced to the disk: those of models without blocks are made large enough.
+/// Each unit is synced to the disk: those of models without blocks are made large enough, but not
+/// of so many tensors that resuming starts from nothing.
 constexpr size_t kSmallestUnit = size_t{64} << 20;
+constexpr size_t kMostTensors = 8192;
 
 size_t bytes_of(const std::vector<io::TensorSpec>& tensors) {
   size_t bytes = 0;
@@ -66,10 +76,10 @@ size_t bytes_of(const std::vector<io::TensorSpec>& tensors) {
 /// Small units joined with those that follow, under the name of the first.
 std::vector<UnitTensors> join_small(std::vector<UnitTensors> units) {
   std::vector<UnitTensors> joined;
-  size_t bytes = kSmallestUnit;
+  size_t bytes = 0;
   for (UnitTensors& unit : units) {
     const size_t own = bytes_of(unit.tensors);
-    if (bytes >= kSmallestUnit) {
+    if (joined.empty() || bytes >= kSmallestUnit || joined.back().tensors.size() >= kMostTensors) {
       joined.push_back(std::move(unit));
       bytes = own;
       continue;
@@ -86,16 +96,17 @@ std::vector<UnitTensors> join_small(std::vector<UnitTensors> units) {
 std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
                                            const std::vector<PlannedLayer>& layers,
                                            const std::vector<PlannedCache>& caches) {
-  std::unordered_map<std::string, const PlannedLayer*> weights;
-  for (const PlannedLayer& layer : layers) weights.emplace(layer.scheme.path + ".weight", &layer);
-  std::unordered_set<std::string> tied;
+  std::unordered_map<std::string_view, const PlannedLayer*> by_path;
+  by_path.reserve(layers.size());
+  for (const PlannedLayer& layer : layers) by_path.emplace(layer.scheme.path, &layer);
+  std::unordered_set<std::string_view> tied;
   for (const auto& [name, kept] : model.tied) tied.insert(name);
 
   UnitSorter units(*model.root);
   for (const auto& [name, parameter] : ir::named_parameters(*model.root)) {
     if (tied.contains(name)) continue;
-    const auto quantized = weights.find(name);
-    if (quantized == weights.end()) {
+    const auto quantized = by_path.find(layer_of_weight(name));
+    if (quantized == by_path.end()) {
       units.add(parent_path(name), {name, ir::to_dtype(parameter->dtype()), parameter->shape()});
       continue;
     }

@@ -16,9 +16,15 @@ bool same_formats(const LayerScheme& a, const LayerScheme& b) {
 }  // namespace
 
 AlgorithmChoice::AlgorithmChoice(std::span<const LayerScheme> layers) {
-  for (const LayerScheme& layer : layers) {
-    if (layer.pre_quant_scale && !is_scaled(layer)) scaled_.push_back(&layer);
-  }
+  for (const LayerScheme& layer : layers) add(layer);
+}
+
+AlgorithmChoice::AlgorithmChoice(std::span<const PlannedLayer> layers) {
+  for (const PlannedLayer& layer : layers) add(layer.scheme);
+}
+
+void AlgorithmChoice::add(const LayerScheme& layer) {
+  if (layer.pre_quant_scale && !is_scaled(layer)) scaled_.push_back(&layer);
 }
 
 const Algorithm* AlgorithmChoice::operator()(const LayerScheme& layer) const {

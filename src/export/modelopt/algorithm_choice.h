@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "export/hf_checkpoint/planned_layer.h"
 #include "export/modelopt/algorithm_table.h"
 
 namespace lathe::exporting {
@@ -13,11 +14,13 @@ class AlgorithmChoice {
  public:
   /// `layers` must outlive it.
   explicit AlgorithmChoice(std::span<const LayerScheme> layers);
+  explicit AlgorithmChoice(std::span<const PlannedLayer> layers);
 
   /// Null if there is none.
   const Algorithm* operator()(const LayerScheme& layer) const;
 
  private:
+  void add(const LayerScheme& layer);
   bool is_scaled(const LayerScheme& layer) const;
 
   std::vector<const LayerScheme*> scaled_;  // one of each format that has a pre_quant_scale

@@ -16,9 +16,9 @@ class Modelopt final : public Dialect {
     std::vector<std::optional<LayerStorage>> storages;
     for (const LayerScheme& layer : layers) {
       const Algorithm* algorithm = choose(layer);
-      storages.push_back(algorithm == nullptr
-                             ? std::nullopt
-                             : std::optional(layer_storage(layer, *algorithm, model_dtype)));
+      add_storage(storages, algorithm == nullptr
+                                ? std::nullopt
+                                : std::optional(layer_storage(layer, *algorithm, model_dtype)));
     }
     return storages;
   }

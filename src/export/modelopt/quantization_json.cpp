@@ -120,7 +120,7 @@ std::string modelopt_kv_algorithm(const KvScheme& scheme) {
 QuantizationJson describe_quantization(const std::vector<PlannedLayer>& layers,
                                        const QuantizationScheme& scheme,
                                        const std::string& producer_version) {
-  const AlgorithmChoice choose(scheme.layers);
+  const AlgorithmChoice choose(layers);
   std::vector<LayerGroup> groups = group_layers(layers, choose);
   const bool mixed = groups.size() > 1;
   const ordered_json exclude = excluded(layers, scheme);

@@ -157,8 +157,9 @@ nlohmann::json json_file(const fs::path& path) {
 
 }  // namespace
 
-std::vector<std::string> written_problems(const fs::path& folder, std::string_view dialect,
-                                          Target target) {
+std::vector<std::string> written_problems(const io::SafetensorsCheckpoint& checkpoint,
+                                          std::string_view dialect, Target target) {
+  const fs::path& folder = checkpoint.path();
   const nlohmann::json config = json_file(folder / "config.json");
   if (!config.is_object() || !config.contains("quantization_config")) return {};
   const nlohmann::json& section = config["quantization_config"];
@@ -166,7 +167,6 @@ std::vector<std::string> written_problems(const fs::path& folder, std::string_vi
   std::vector<std::string> problems =
       compressed ? compressed_config_problems(section, target)
                  : modelopt_config_problems(section, json_file(folder / "hf_quant_config.json"));
-  const auto checkpoint = io::SafetensorsCheckpoint::open(folder);
   const std::vector<std::string> paths = quantized_modules(checkpoint);
   for (const std::string& path : paths) {
     const std::string problem = ModuleCheck(checkpoint, path, compressed).problem();
@@ -176,11 +176,12 @@ std::vector<std::string> written_problems(const fs::path& folder, std::string_vi
   return problems;
 }
 
-void check_written(const fs::path& folder, std::string_view dialect, Target target) {
-  const std::vector<std::string> problems = written_problems(folder, dialect, target);
+void check_written(const io::SafetensorsCheckpoint& checkpoint, std::string_view dialect,
+                   Target target) {
+  const std::vector<std::string> problems = written_problems(checkpoint, dialect, target);
   if (problems.empty()) return;
   std::string text =
-      fmt::format("{}: {} would not load it:", folder.string(), target_title(target));
+      fmt::format("{}: {} would not load it:", checkpoint.path().string(), target_title(target));
   for (const std::string& problem : problems) text += "\n  - " + problem;
   throw DataError(std::move(text));
 }

@@ -22,11 +22,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
+struct Slice {
+  std::shared_ptr<const MappedFile> file;
+  size_t offset;
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+};
+
 StoredTensor stored_tensor(const io::TensorEntry& entry, size_t source) {
   const at::ScalarType dtype = ir::to_scalar_type(entry.dtype);
-  const auto read = [file = entry.file, offset = entry.offset, dtype,
-                     shape = entry.shape](at::ScalarType wanted) {
-    return map_tensor(file, offset, dtype, shape).to(wanted);
+  // Shared by the copies of the function, of which there are many.
+  const auto slice =
+      std::make_shared<const Slice>(Slice{entry.file, entry.offset, dtype, entry.shape});
+  const auto read = [slice](at::ScalarType wanted) {
+    return map_tensor(slice->file, slice->offset, slice->dtype, slice->shape).to(wanted);
   };
   return {entry.name, dtype, entry.shape, entry.file->path().filename().string(), read, {source}};
 }
@@ -36,7 +45,8 @@ TensorStore open_store(const fs::path& folder) {
   TensorStore store;
   for (const io::TensorEntry& entry : checkpoint.tensors()) {
     StoredTensor tensor = stored_tensor(entry, store.sources().size());
-    store.add_source(entry.name, make_parameter(tensor, tensor.dtype));
+    tensor.stored = make_parameter(tensor, tensor.dtype);
+    store.add_source(entry.name, tensor.stored);
     store.add(std::move(tensor));
   }
   return store;

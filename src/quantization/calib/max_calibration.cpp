@@ -73,8 +73,9 @@ void MaxCalibration::finish(const ScaleOptions& options) {
       layer.weight->reset();
       calibrate_weight(layer);
       layer.weight->set_mode(TensorQuantizer::Mode::kQuantize);
-      if (layer.input != nullptr) layer.input->set_mode(TensorQuantizer::Mode::kQuantize);
-      layer.output->set_mode(TensorQuantizer::Mode::kQuantize);
+      for (TensorQuantizer* quantizer : {layer.input, layer.output}) {
+        if (quantizer != nullptr) quantizer->set_mode(TensorQuantizer::Mode::kQuantize);
+      }
     }
     finish_group(conversion_, conversion_.groups[group], options);
   }

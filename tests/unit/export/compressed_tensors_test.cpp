@@ -177,7 +177,8 @@ TEST(CompressedTensorsPlan, SeveralGroupsNameTheirModules) {
   const io::PlannedTensor& scale = plan.tensor("model.layers.1.self_attn.k_scale");
   EXPECT_EQ(scale.dtype, DType::kBF16);
   EXPECT_EQ(scale.shape, std::vector<int64_t>{1});
-  EXPECT_TRUE(std::ranges::count(plan.unit("model.layers.1").tensors, scale.name));
+  EXPECT_TRUE(std::ranges::count(plan.unit("model.layers.1").tensors, scale.name,
+                                 &io::PlannedTensor::name));
 }
 
 TEST(CompressedTensorsPlan, ProblemsNameTheDialectThatCan) {

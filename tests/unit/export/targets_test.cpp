@@ -199,7 +199,8 @@ class WrittenFolder {
   }
 
   std::string problem() const {
-    const auto problems = written_problems(path(), dialect_, Target::kVllm);
+    const auto problems =
+        written_problems(io::SafetensorsCheckpoint::open(path()), dialect_, Target::kVllm);
     return problems.empty() ? "" : problems.front();
   }
 

@@ -142,7 +142,8 @@ bool run_export(exporting::CheckpointExporter& exporter, const ir::Model& model,
     quantized[layer.weight_name()] = layer.scheme.path;
   for (const exporting::ExportUnit& unit : plan.units()) {
     if (exporter.unit_finished(unit.name)) continue;
-    for (const std::string& name : unit.tensors) {
+    for (const io::PlannedTensor& tensor : unit.tensors) {
+      const std::string& name = tensor.name;
       const ir::ParameterPtr parameter = model.root->find_parameter(name);
       bool more = true;
       if (const auto layer = quantized.find(name); layer != quantized.end()) {

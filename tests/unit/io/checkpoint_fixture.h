@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ class CheckpointFixture : public testing::Test {
             {"head", DType::kBF16, {100}},       {"empty", DType::kF32, {0, 4}}};
   }
   static CheckpointLayout layout() { return plan_checkpoint(specs(), 2200); }
+  static std::shared_ptr<const CheckpointLayout> shared(CheckpointLayout layout) {
+    return std::make_shared<const CheckpointLayout>(std::move(layout));
+  }
+  static std::shared_ptr<const CheckpointLayout> shared_layout() { return shared(layout()); }
 
   static std::string content(const std::string& name) {
     const CheckpointLayout planned = layout();

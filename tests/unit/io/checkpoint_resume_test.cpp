@@ -12,19 +12,19 @@ constexpr const char* kJournal = "lathe-export.journal";
 TEST_F(CheckpointResume, ContinuesAfterTheLastUnit) {
   const TemporaryFolder whole_folder;
   {
-    CheckpointWriter writer(whole_folder.path(), layout());
+    CheckpointWriter writer(whole_folder.path(), shared_layout());
     write_all_tensors(writer);
     writer.finish();
   }
   {
-    CheckpointWriter writer(folder_.path(), layout());
+    CheckpointWriter writer(folder_.path(), shared_layout());
     write_unit(writer, "l0");
     writer.write("l1.weight", 0, bytes_of("half a tensor when the run was killed"));
   }
   EXPECT_TRUE(CheckpointWriter::can_resume(folder_.path()));
-  error_of(ErrorKind::kUser, [&] { CheckpointWriter(folder_.path(), layout()); });
+  error_of(ErrorKind::kUser, [&] { CheckpointWriter(folder_.path(), shared_layout()); });
   {
-    CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), layout());
+    CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), shared_layout());
     EXPECT_EQ(writer.finished_units(), std::vector<std::string>{"l0"});
     EXPECT_TRUE(writer.unit_finished("l0"));
     EXPECT_FALSE(writer.unit_finished("l1"));
@@ -45,7 +45,7 @@ TEST_F(CheckpointResume, ContinuesAfterTheLastUnit) {
 }
 
 TEST_F(CheckpointResume, StartsWhereThereIsNothing) {
-  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), layout());
+  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), shared_layout());
   EXPECT_TRUE(writer.finished_units().empty());
   write_all_tensors(writer);
   writer.finish();
@@ -54,7 +54,7 @@ TEST_F(CheckpointResume, StartsWhereThereIsNothing) {
 
 TEST_F(CheckpointResume, LeftoversWithoutAJournalAreReplaced) {
   write_file(folder_ / "model-00001-of-00003.safetensors.partial", "died before the journal");
-  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), layout());
+  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), shared_layout());
   write_all_tensors(writer);
   writer.finish();
   expect_complete_checkpoint();
@@ -63,7 +63,7 @@ TEST_F(CheckpointResume, LeftoversWithoutAJournalAreReplaced) {
 /// Wherever the journal's last line is torn, resuming drops that unit and no other.
 TEST_F(CheckpointResume, TornLastLine) {
   {
-    CheckpointWriter writer(folder_.path(), layout());
+    CheckpointWriter writer(folder_.path(), shared_layout());
     write_unit(writer, "l0");
     write_unit(writer, "l1");
   }
@@ -71,11 +71,11 @@ TEST_F(CheckpointResume, TornLastLine) {
   const size_t last_line = journal.rfind('\n', journal.size() - 2) + 1;
   for (size_t size = last_line; size < journal.size(); size += 7) {
     write_file(folder_ / kJournal, journal.substr(0, size));
-    EXPECT_EQ(CheckpointWriter::resume(folder_.path(), layout()).finished_units(),
+    EXPECT_EQ(CheckpointWriter::resume(folder_.path(), shared_layout()).finished_units(),
               std::vector<std::string>{"l0"});
   }
   write_file(folder_ / kJournal, journal.substr(0, last_line) + std::string(40, '\0') + "\n");
-  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), layout());
+  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), shared_layout());
   write_unit(writer, "l1");
   EXPECT_EQ(read_file(folder_ / kJournal), journal);
   write(writer, "head");
@@ -85,13 +85,13 @@ TEST_F(CheckpointResume, TornLastLine) {
 
 TEST_F(CheckpointResume, DamagedUnitIsDoneAgain) {
   {
-    CheckpointWriter writer(folder_.path(), layout());
+    CheckpointWriter writer(folder_.path(), shared_layout());
     write_unit(writer, "l0");
     write_unit(writer, "l1");
   }
   const PlannedTensor tensor = layout().tensors[0];
   damage(layout().shards[tensor.shard].file_name + ".partial", tensor.offset + 100);
-  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), layout());
+  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), shared_layout());
   EXPECT_EQ(writer.finished_units(), std::vector<std::string>{"l1"});
   write_unit(writer, "l0");
   write(writer, "head");
@@ -101,10 +101,10 @@ TEST_F(CheckpointResume, DamagedUnitIsDoneAgain) {
 }
 
 TEST_F(CheckpointResume, AnotherLayoutIsRefused) {
-  { CheckpointWriter writer(folder_.path(), layout()); }
-  const auto refused = [&](CheckpointLayout other) {
+  { CheckpointWriter writer(folder_.path(), shared_layout()); }
+  const auto refused = [&](const CheckpointLayout& other) {
     const std::string message = error_of(
-        ErrorKind::kUser, [&] { CheckpointWriter::resume(folder_.path(), std::move(other)); });
+        ErrorKind::kUser, [&] { CheckpointWriter::resume(folder_.path(), shared(other)); });
     EXPECT_NE(message.find("cannot be resumed"), std::string::npos) << message;
   };
   refused(plan_checkpoint(specs(), 5000));
@@ -114,11 +114,11 @@ TEST_F(CheckpointResume, AnotherLayoutIsRefused) {
 }
 
 TEST_F(CheckpointResume, MissingOrChangedShardIsRefused) {
-  { CheckpointWriter writer(folder_.path(), layout()); }
+  { CheckpointWriter writer(folder_.path(), shared_layout()); }
   const std::string shard = "model-00002-of-00003.safetensors.partial";
   const std::string bytes = read_file(folder_ / shard);
   const auto refused = [&] {
-    error_of(ErrorKind::kUser, [&] { CheckpointWriter::resume(folder_.path(), layout()); });
+    error_of(ErrorKind::kUser, [&] { CheckpointWriter::resume(folder_.path(), shared_layout()); });
   };
   write_file(folder_ / shard, bytes + "x");
   refused();
@@ -131,7 +131,7 @@ TEST_F(CheckpointResume, MissingOrChangedShardIsRefused) {
 /// Killed inside finish(), after some shards got their names.
 TEST_F(CheckpointResume, InterruptedFinish) {
   {
-    CheckpointWriter writer(folder_.path(), layout());
+    CheckpointWriter writer(folder_.path(), shared_layout());
     write_unit(writer, "l0");
     write_unit(writer, "l1");
     write(writer, "head");
@@ -139,7 +139,7 @@ TEST_F(CheckpointResume, InterruptedFinish) {
   }
   const std::filesystem::path shard = folder_ / "model-00001-of-00003.safetensors";
   std::filesystem::rename(shard.string() + ".partial", shard);
-  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), layout());
+  CheckpointWriter writer = CheckpointWriter::resume(folder_.path(), shared_layout());
   EXPECT_EQ(writer.finished_units().size(), 3u);
   writer.verify();
   writer.finish();
@@ -148,7 +148,7 @@ TEST_F(CheckpointResume, InterruptedFinish) {
 
 TEST_F(CheckpointResume, MalformedJournal) {
   {
-    CheckpointWriter writer(folder_.path(), layout());
+    CheckpointWriter writer(folder_.path(), shared_layout());
     write_unit(writer, "l0");
   }
   const std::string journal = read_file(folder_ / kJournal);
@@ -159,10 +159,10 @@ TEST_F(CheckpointResume, MalformedJournal) {
         R"({"unit":"u","tensors":{"unknown":1}})"}) {
     SCOPED_TRACE(line);
     write_file(folder_ / kJournal, header + line + "\n" + journal.substr(header.size()));
-    data_error_of([&] { CheckpointWriter::resume(folder_.path(), layout()); });
+    data_error_of([&] { CheckpointWriter::resume(folder_.path(), shared_layout()); });
   }
   write_file(folder_ / kJournal, journal + journal.substr(header.size()));
-  data_error_of([&] { CheckpointWriter::resume(folder_.path(), layout()); });
+  data_error_of([&] { CheckpointWriter::resume(folder_.path(), shared_layout()); });
 }
 
 }  // namespace

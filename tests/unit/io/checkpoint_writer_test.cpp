@@ -14,7 +14,7 @@ const std::vector<std::string> kShards = {"model-00001-of-00003.safetensors",
                                           "model-00003-of-00003.safetensors"};
 
 TEST_F(CheckpointWriterTest, WritesACheckpoint) {
-  CheckpointWriter writer(folder_.path(), layout());
+  CheckpointWriter writer(folder_.path(), shared_layout());
   EXPECT_EQ(files(), (std::vector<std::string>{"lathe-export.journal", kShards[0] + ".partial",
                                                kShards[1] + ".partial", kShards[2] + ".partial"}));
   for (size_t i = 0; i < 3; ++i) {
@@ -34,7 +34,8 @@ TEST_F(CheckpointWriterTest, WritesACheckpoint) {
 }
 
 TEST_F(CheckpointWriterTest, SingleFile) {
-  CheckpointWriter writer(folder_ / "new/folder", plan_checkpoint({{"a", DType::kU8, {2}}}, 100));
+  CheckpointWriter writer(folder_ / "new/folder",
+                          shared(plan_checkpoint({{"a", DType::kU8, {2}}}, 100)));
   writer.write("a", bytes_of("xy"));
   writer.finish();
   const auto file = SafetensorsFile::open(folder_ / "new/folder/model.safetensors");
@@ -44,7 +45,7 @@ TEST_F(CheckpointWriterTest, SingleFile) {
 
 /// Any threads, any order of pieces: the same bytes as one thread.
 TEST_F(CheckpointWriterTest, PiecesFromManyThreads) {
-  CheckpointWriter writer(folder_.path(), layout());
+  CheckpointWriter writer(folder_.path(), shared_layout());
   std::vector<std::thread> threads;
   for (size_t part = 0; part < 4; ++part) {
     threads.emplace_back([&writer, part] {
@@ -63,7 +64,7 @@ TEST_F(CheckpointWriterTest, PiecesFromManyThreads) {
 }
 
 TEST_F(CheckpointWriterTest, EveryTensorExactlyOnce) {
-  CheckpointWriter writer(folder_.path(), layout());
+  CheckpointWriter writer(folder_.path(), shared_layout());
   const std::string bytes = content("head");
   const auto piece = [&](size_t begin, size_t end) {
     writer.write("head", begin, bytes_of(bytes).subspan(begin, end - begin));
@@ -93,7 +94,7 @@ TEST_F(CheckpointWriterTest, EveryTensorExactlyOnce) {
 }
 
 TEST_F(CheckpointWriterTest, VerifyFindsAChangedByte) {
-  CheckpointWriter writer(folder_.path(), layout());
+  CheckpointWriter writer(folder_.path(), shared_layout());
   write_all_tensors(writer);
   writer.finish();
   const CheckpointLayout planned = layout();
@@ -105,15 +106,15 @@ TEST_F(CheckpointWriterTest, VerifyFindsAChangedByte) {
 
 TEST_F(CheckpointWriterTest, RefusesToOverwrite) {
   {
-    CheckpointWriter writer(folder_.path(), layout());
+    CheckpointWriter writer(folder_.path(), shared_layout());
     write_all_tensors(writer);
     writer.finish();
   }
   const auto before = contents_of_folder();
   const std::string message =
-      error_of(ErrorKind::kUser, [&] { CheckpointWriter(folder_.path(), layout()); });
+      error_of(ErrorKind::kUser, [&] { CheckpointWriter(folder_.path(), shared_layout()); });
   EXPECT_NE(message.find("holds a checkpoint already"), std::string::npos) << message;
-  error_of(ErrorKind::kUser, [&] { CheckpointWriter::resume(folder_.path(), layout()); });
+  error_of(ErrorKind::kUser, [&] { CheckpointWriter::resume(folder_.path(), shared_layout()); });
   EXPECT_EQ(contents_of_folder(), before);
 }
 
@@ -122,7 +123,7 @@ TEST_F(CheckpointWriterTest, ReplacesOnlyCheckpointFiles) {
   write_file(folder_ / "model.safetensors.index.json", "old");
   write_file(folder_ / "config.json", "kept");
   write_file(folder_ / "modelling.safetensors", "kept");
-  CheckpointWriter writer(folder_.path(), plan_checkpoint({{"a", DType::kU8, {1}}}, 9),
+  CheckpointWriter writer(folder_.path(), shared(plan_checkpoint({{"a", DType::kU8, {1}}}, 9)),
                           ExistingCheckpoint::kReplace);
   EXPECT_EQ(files(),
             (std::vector<std::string>{"config.json", "lathe-export.journal",
@@ -133,7 +134,7 @@ TEST_F(CheckpointWriterTest, FullDiskIsFoundAtOnce) {
   const CheckpointLayout huge =
       plan_checkpoint({{"a", DType::kU8, {int64_t{1} << 60}}}, size_t{1} << 62);
   const std::string message =
-      error_of(ErrorKind::kUser, [&] { CheckpointWriter(folder_.path(), huge); });
+      error_of(ErrorKind::kUser, [&] { CheckpointWriter(folder_.path(), shared(huge)); });
   EXPECT_NE(message.find("the disk is full: 1152921504606847"), std::string::npos) << message;
   EXPECT_NE(message.find("are available"), std::string::npos) << message;
   EXPECT_TRUE(files().empty());
@@ -141,7 +142,7 @@ TEST_F(CheckpointWriterTest, FullDiskIsFoundAtOnce) {
 
 TEST_F(CheckpointWriterTest, FolderThatCannotBe) {
   write_file(folder_ / "file", "x");
-  error_of(ErrorKind::kUser, [&] { CheckpointWriter(folder_ / "file", layout()); });
+  error_of(ErrorKind::kUser, [&] { CheckpointWriter(folder_ / "file", shared_layout()); });
 }
 
 }  // namespace

@@ -47,6 +47,19 @@ TEST_F(Checkpoint, Sharded) {
   EXPECT_EQ(checkpoint.find("d"), nullptr);
 }
 
+TEST_F(Checkpoint, ShardsInFoldersBelow) {
+  std::filesystem::create_directories(folder_ / "parts/more");
+  write_file_of(folder_ / "parts/one.safetensors", {"a"});
+  write_file_of(folder_ / "parts/more/one.safetensors", {"b"});
+  write_index(R"({"a":"parts/one.safetensors","b":"parts/more/one.safetensors"})");
+  const auto checkpoint = SafetensorsCheckpoint::open(folder_.path());
+  EXPECT_EQ(checkpoint.at("a").file->path(), folder_ / "parts/one.safetensors");
+  EXPECT_EQ(checkpoint.at("b").file->path(), folder_ / "parts/more/one.safetensors");
+  write_index(R"({"a":"parts/more/one.safetensors","b":"parts/one.safetensors"})");
+  EXPECT_NE(open_error(ErrorKind::kData).find("tensor \"a\" is not in parts/more/one.safetensors"),
+            std::string::npos);
+}
+
 TEST_F(Checkpoint, SingleFileOfAnyName) {
   write_file_of(folder_ / "weights.safetensors", {"x"});
   EXPECT_EQ(SafetensorsCheckpoint::open(folder_.path()).tensors().size(), 1u);
@@ -98,8 +111,8 @@ TEST_F(Checkpoint, MissingShard) {
 
 TEST_F(Checkpoint, NoFileOutsideTheFolderIsOpened) {
   write_file_of(folder_ / "x.safetensors", {"a"});
-  for (const char* name :
-       {"../x.safetensors", "/etc/passwd", "..", ".", "", "a/../x.safetensors", "x\\\\y"}) {
+  for (const char* name : {"../x.safetensors", "/etc/passwd", "..", ".", "", "a/../x.safetensors",
+                           "x\\\\y", "/x", "./x.safetensors", "a/", "a/./x"}) {
     write_index(fmt::format(R"({{"a":"{}"}})", name));
     EXPECT_NE(open_error(ErrorKind::kData).find("no plain file name"), std::string::npos) << name;
   }

@@ -114,6 +114,27 @@ TEST(NamedList, KeepsTheOrderOfInsertion) {
   EXPECT_EQ(list.find("b"), nullptr);
 }
 
+TEST(NamedList, LargeOnesAreTheSame) {
+  NamedList<int> list;
+  for (int i = 0; i < 1000; ++i) list.set(std::to_string(i), i);
+  for (int i = 0; i < 1000; i += 2) list.set(std::to_string(i), -i);
+  for (int i = 0; i < 1000; i += 3) EXPECT_TRUE(list.erase(std::to_string(i)));
+  const NamedList<int> copy = list;
+  list.set("new", 7);
+  const NamedList<int> moved = std::move(list);
+  int expected = 1;
+  for (const auto& [name, value] : copy) {
+    EXPECT_EQ(name, std::to_string(expected));
+    EXPECT_EQ(value, expected % 2 == 0 ? -expected : expected);
+    EXPECT_EQ(*moved.find(name), value);
+    expected += expected % 3 == 1 ? 1 : 2;
+  }
+  EXPECT_EQ(copy.size(), 666u);
+  EXPECT_EQ(copy.find("999"), nullptr);
+  EXPECT_EQ(copy.find("new"), nullptr);
+  EXPECT_EQ(*moved.find("new"), 7);
+}
+
 TEST(ScalarTypes, GoThereAndBack) {
   for (const DType dtype :
        {DType::kBool, DType::kU8, DType::kI8, DType::kI16, DType::kU16, DType::kI32, DType::kU32,

@@ -21,10 +21,8 @@ TEST(Summary, OneLineForEachQuantizer) {
       convert_all(*root, resolver_of({{"*weight_quantizer", attributes_of("int8_per_channel")}}));
   conversion.layers[0].weight->set_amax({1, 3});
   EXPECT_EQ(summary(conversion),
-            "fc.input_quantizer   disabled\n"
             "fc.weight_quantizer  int8 per-channel, amax [1, 3] of 2\n"
-            "fc.output_quantizer  disabled\n"
-            "3 quantizers, 1 enabled\n");
+            "1 quantizers, 1 enabled\n");
 }
 
 }  // namespace
