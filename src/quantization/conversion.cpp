@@ -4,11 +4,11 @@
 #include <array>
 #include <map>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/error.h"
 #include "ops/operator_leaves.h"
 #include "quantization/expert_inputs.h"
+#include "quantization/reserved_layers.h"
 #include "trace/shared_inputs.h"
 
 namespace lathe::quantization {
@@ -109,16 +109,6 @@ void refuse_static_blocks(const TensorQuantizer& quantizer) {
              quantizer.name(), quantizer.describe());
 }
 
-/// The weights of embeddings.
-std::unordered_set<const ir::Parameter*> embedding_weights(const ir::Module& root) {
-  std::unordered_set<const ir::Parameter*> weights;
-  for (const auto& [path, module] : ir::named_modules(root)) {
-    if (module->type == "Embedding" && module->parameters.find("weight") != nullptr)
-      weights.insert(module->parameters.find("weight")->get());
-  }
-  return weights;
-}
-
 class Converter {
  public:
   Converter(const ir::Module& root, const QuantizerResolver& resolver,
@@ -127,7 +117,7 @@ class Converter {
         resolver_(resolver),
         problems_(problems),
         kinds_(kinds),
-        embedding_weights_(embedding_weights(root)),
+        reserved_(root),
         linear_(linear_graph(false)),
         linear_bias_(linear_graph(true)),
         embedding_(embedding_graph()) {}
@@ -217,7 +207,7 @@ class Converter {
 
   TensorQuantizer& add_resolved(const std::string& full_name, ir::Module& module,
                                 std::string_view name, const ResolvedQuantizer& resolved) {
-    const bool enabled = resolved.enabled && (resolved.module_is_named || !reads_embedding(module));
+    const bool enabled = resolved.enabled && (resolved.module_is_named || !reserved_.contains(module));
     const auto role = name == kWeightQuantizer ? TensorQuantizer::Role::kWeight
                                                : TensorQuantizer::Role::kActivation;
     auto quantizer = std::make_shared<TensorQuantizer>(full_name, false, resolved.stages, role);
@@ -263,11 +253,6 @@ class Converter {
       return false;
     }
     return is_wanted;
-  }
-
-  bool reads_embedding(const ir::Module& module) const {
-    const ir::ParameterPtr* weight = module.parameters.find("weight");
-    return weight != nullptr && embedding_weights_.contains(weight->get());
   }
 
   /// Layers that share a graph share its rewrite.
@@ -318,7 +303,7 @@ class Converter {
   const QuantizerResolver& resolver_;
   std::vector<std::string>& problems_;
   LayerKinds kinds_;
-  std::unordered_set<const ir::Parameter*> embedding_weights_;
+  ReservedLayers reserved_;
   ir::GraphPtr linear_, linear_bias_, embedding_;
   std::map<std::pair<const ir::Graph*, bool>, ir::GraphPtr> rewritten_;  // true: taken apart
   std::vector<ir::GraphPtr> originals_;  // keeps the keys of rewritten_ alive

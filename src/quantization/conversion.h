@@ -79,11 +79,10 @@ bool is_attention(const ir::Node& node);
 /// weight_quantizer, aten::linear, output_quantizer), and q_bmm_quantizer, k_bmm_quantizer,
 /// v_bmm_quantizer go before each attention. An attention for which an entry with a cfg switches
 /// p_bmm_quantizer on is taken apart, so that its probabilities go through one. What each quantizer
-/// does is the resolver's to say, but an Embedding, and a Linear whose weight is an Embedding's (a
-/// tied head), stay as they are unless an entry says that it means them: no engine looks for such
-/// weights quantized. Problems of quantizers (not supported formats) are appended to `problems`;
-/// such quantizers are left disabled. `name_groups`: the groups of a model without a graph.
-/// Layers that lift_layers made are converted like any.
+/// does is the resolver's to say, but embeddings, tied heads and routers stay as they are unless an
+/// entry says that it means them: see ReservedLayers. Problems of quantizers (not supported
+/// formats) are appended to `problems`; such quantizers are left disabled. `name_groups`: the
+/// groups of a model without a graph. Layers that lift_layers made are converted like any.
 Conversion convert(ir::Module& root, const QuantizerResolver& resolver,
                    const std::vector<std::vector<std::string>>& name_groups,
                    std::vector<std::string>& problems, LayerKinds kinds = LayerKinds::kMatrices);

@@ -153,8 +153,8 @@ void TensorQuantizer::keep_scales(std::function<formats::Scales()> read) {
 
 bool TensorQuantizer::has_local_scales() const {
   const formats::Format& format = format_->format;
-  return format.scale == formats::ScaleKind::kFloat32 && format.block.rows > 0 && !has_scales_ &&
-         !keeps_scales() && !format_->constant_amax;
+  return !format.has_global_scale() && format.scale == formats::ScaleKind::kFloat32 &&
+         format.block.rows > 0 && !has_scales_ && !keeps_scales() && !format_->constant_amax;
 }
 
 void TensorQuantizer::restore(const QuantizerFormat& format,

@@ -73,6 +73,7 @@ void calibration_loop(Model& model) {
 }
 
 Model quantized_model(const GoldenPreset& preset, bool fuse_scales) {
+  set_threads(1);  // a tiny model: threads wait for each other more than they work
   Model model = Model::open((golden_folder() / "base").string());
   QuantizeConfig config = QuantizeConfig::from_preset(preset.preset);
   if (!preset.kv_cache.empty()) config.add_kv_cache(preset.kv_cache);

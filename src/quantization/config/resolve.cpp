@@ -29,6 +29,13 @@ std::string without_expert_index(std::string_view name) {
   return std::string(name);
 }
 
+/// The name that patterns are written for: GPT-NeoX's head is embed_out in checkpoints.
+std::string common_name(std::string_view name) {
+  constexpr std::string_view kHead = "embed_out.";
+  if (!name.starts_with(kHead)) return without_expert_index(name);
+  return "lm_head." + without_expert_index(name.substr(kHead.size()));
+}
+
 /// Linear and convolutions have one scale for each output channel unless told otherwise.
 bool has_channels(std::string_view parent_class) {
   const std::string_view base = class_base_name(parent_class);
@@ -77,7 +84,7 @@ bool QuantizerResolver::entry_matches(size_t entry, std::string_view name,
 
 ResolvedQuantizer QuantizerResolver::resolve(std::string_view name,
                                              std::string_view parent_class) const {
-  const std::string normalized = without_expert_index(name);
+  const std::string normalized = common_name(name);
   const bool channels = normalized.ends_with("weight_quantizer") && has_channels(parent_class);
   const std::string_view last = name.substr(name.rfind('.') + 1);  // npos + 1 is 0
   ResolvedQuantizer out{.enabled = last != "output_quantizer",
@@ -99,7 +106,7 @@ ResolvedQuantizer QuantizerResolver::resolve(std::string_view name,
 std::vector<size_t> QuantizerResolver::unmatched_entries(
     std::span<const QuantizerName> names) const {
   std::vector<std::string> normalized;
-  for (const auto& [name, parent] : names) normalized.push_back(without_expert_index(name));
+  for (const auto& [name, parent] : names) normalized.push_back(common_name(name));
   std::vector<size_t> unmatched;
   for (size_t i = 0; i < config_.entries.size(); ++i) {
     if (config_.entries[i].builtin) continue;

@@ -33,7 +33,7 @@ struct QuantizerName {
 /// Applies a configuration to quantizers by name. What is matched by no entry is INT8 with one
 /// static scale (a weight_quantizer of Linear and convolutions: one for each index of axis 0), on
 /// unless it is an output_quantizer. The quantizers of fused experts, "weight_quantizers.3", also
-/// match as "weight_quantizer".
+/// match as "weight_quantizer", those of a head that is called embed_out as lm_head's.
 class QuantizerResolver {
  public:
   explicit QuantizerResolver(QuantConfig config);

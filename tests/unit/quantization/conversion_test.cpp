@@ -172,14 +172,17 @@ TEST(Conversion, EmbeddingsRoundTheirWeight) {
                   .equal(make_quantizer(attributes_of("mxfp8")).forward(weight)));
 }
 
-TEST(Conversion, EmbeddingsAndTiedHeadsStayUnlessTheyAreMeant) {
+TEST(Conversion, EmbeddingsTiedHeadsAndRoutersStayUnlessTheyAreMeant) {
   const auto enabled = [](const char* pattern) {
     const ir::ModulePtr root = ir::parse_module(
         "module A { graph @1 { %x = placeholder \"x\" %y = call_module e(%x) "
-        "%z = call_module head(%y) %u = call_module free(%y) output(%z, %u) }\n"
+        "%z = call_module head(%y) %u = call_module free(%y) %s = call_module gate(%y) "
+        "%r = call_module router(%s) output(%z, %u, %r) }\n"
         "child e: Embedding { parameter weight: f32[8, 32] &1 }\n"
         "child head: Linear { parameter weight: f32[8, 32] &1 }\n"
-        "child free: Linear { parameter weight: f32[8, 32] &2 } }");
+        "child free: Linear { parameter weight: f32[8, 32] &2 }\n"
+        "child gate: Linear { parameter weight: f32[8, 32] &3 }\n"
+        "child router: TopKRouter { } }");
     const Conversion conversion =
         convert_all(*root, resolver_of({{pattern, attributes_of("fp8")}}));
     std::string on;
@@ -192,6 +195,7 @@ TEST(Conversion, EmbeddingsAndTiedHeadsStayUnlessTheyAreMeant) {
   EXPECT_EQ(enabled("*weight_quantizer"), "free ");
   EXPECT_EQ(enabled("head*"), "head ");
   EXPECT_EQ(enabled("e.*"), "e ");
+  EXPECT_EQ(enabled("gate.*"), "gate ");
 }
 
 std::vector<std::string> problems_of(

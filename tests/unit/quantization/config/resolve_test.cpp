@@ -72,6 +72,16 @@ TEST(Resolve, FusedExpertsMatchWithoutTheirIndex) {
   EXPECT_TRUE(resolver.resolve("experts.up_weight_quantizers.4", "").enabled);
 }
 
+TEST(Resolve, AHeadThatIsCalledEmbedOutIsTheHead) {
+  const auto resolver = resolver_of("quant_cfg: [{quantizer_name: '*lm_head*', enable: false}]");
+  EXPECT_FALSE(resolver.resolve("embed_out.weight_quantizer", "Linear").enabled);
+  EXPECT_TRUE(resolver.resolve("model.embed_out.weight_quantizer", "Linear").enabled);
+  EXPECT_TRUE(
+      resolver
+          .unmatched_entries(std::vector<QuantizerName>{{"embed_out.weight_quantizer", "Linear"}})
+          .empty());
+}
+
 TEST(Resolve, UnmatchedEntriesAreThoseOfTheUser) {
   const auto resolver = resolver_of(R"(
     quant_cfg:
