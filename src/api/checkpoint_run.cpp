@@ -17,6 +17,14 @@ namespace {
 
 using quantization::QuantizedLayer;
 
+/// Whether 2-D blocks come to one: such weights share their scale with those of their group.
+bool is_one_block(const QuantizedLayer& layer) {
+  const formats::BlockShape block = layer.weight->format().format.block;
+  const std::vector<int64_t>& shape = layer.parameter()->shape();
+  return block.rows > 1 && shape.size() == 2 &&
+         formats::grid_shape(block, shape[0], shape[1]).size() == 1;
+}
+
 /// Runs a prepared job: calibrates and writes unit by unit.
 class JobRunner {
  public:
@@ -99,7 +107,8 @@ class JobRunner {
     if (job_.layer_errors || prepared_.evaluation) return false;
     for (size_t index : conversion().groups[group]) {
       const QuantizedLayer& layer = conversion().layers[index];
-      if (layer.weight->enabled() && !layer.weight->has_local_scales()) return false;
+      if (!layer.weight->enabled()) continue;
+      if (!layer.weight->has_local_scales() || is_one_block(layer)) return false;
     }
     return true;
   }

@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "quantization/kv_cache.h"
-#include "quantization/transposed_linears.h"
 
 namespace lathe::api {
 namespace {
@@ -34,7 +33,10 @@ std::string cache_problem(const Model::Impl& model, const QuantizedAttention& at
   if (!key.enabled() || !value.enabled())
     return fmt::format("{}: keys and values of a cache must be quantized together", attention.path);
   if (attention.key_producer.empty() || attention.value_producer.empty())
-    return fmt::format("{}: no linear is found that makes its keys and values", attention.path);
+    return fmt::format(
+        "{}: no linear is found that makes its keys and values: engines cache the "
+        "latent value that they come of, and checkpoints say nothing of its scale",
+        attention.path);
   if (!(key.format().format == value.format().format) || key.format().bias != value.format().bias)
     return fmt::format("{}: keys ({}) and values ({}) of a cache must have one format",
                        attention.path, key.describe(), value.describe());
@@ -106,8 +108,10 @@ exporting::QuantizationScheme make_scheme(const Model::Impl& model,
       scheme.unquantized.push_back(layer.path);
     }
   }
-  const std::vector<std::string> transposed = quantization::transposed_linears(model.root());
-  scheme.unquantized.insert(scheme.unquantized.end(), transposed.begin(), transposed.end());
+  for (const auto& [path, module] : ir::named_modules(model.root())) {
+    if (module->type == "Conv1D" || module->type == "Float32Linear")
+      scheme.unquantized.push_back(path);
+  }
   for (const QuantizedAttention& attention : conversion.attentions)
     add_cache(model, attention, scheme, problems);
   return scheme;

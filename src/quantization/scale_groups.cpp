@@ -57,6 +57,14 @@ bool has_2d_blocks(const formats::Format& format) {
   return format.scale == formats::ScaleKind::kFloat32 && format.block.rows > 1;
 }
 
+/// The two projections of an expert are one weight to engines, which have one scale for it.
+bool is_of_expert(const Conversion& conversion, const std::vector<size_t>& group) {
+  const auto holds = [&](const std::vector<size_t>& experts) {
+    return std::ranges::find(experts, group.front()) != experts.end();
+  };
+  return !group.empty() && std::ranges::any_of(conversion.expert_inputs, holds);
+}
+
 void finish_each(const Members& members) {
   for (TensorQuantizer* member : members) member->finish();
 }
@@ -98,11 +106,12 @@ void finish_group(const Conversion& conversion, const std::vector<size_t>& group
   Members weights;
   for (const QuantizedLayer* member : weight_members(conversion, group))
     weights.push_back(member->weight);
+  const ScaleOptions own = {.fuse_scales = options.fuse_scales || is_of_expert(conversion, group)};
   const bool single_blocks = std::ranges::all_of(
       weights, [](const TensorQuantizer* weight) { return weight->amax().size() == 1; });
   if (!weights.empty() && weights[0]->format().format.then_fp8) {
     finish_with_shared_scale(weights);
-  } else if (!weights.empty() && (shares_weight_scale(weights[0]->format().format, options) ||
+  } else if (!weights.empty() && (shares_weight_scale(weights[0]->format().format, own) ||
                                   (single_blocks && has_2d_blocks(weights[0]->format().format)))) {
     finish_together(weights);
   } else {

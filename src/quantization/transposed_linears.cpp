@@ -36,12 +36,4 @@ void transpose_linears(ir::Module& root, const QuantizerResolver& resolver) {
   });
 }
 
-std::vector<std::string> transposed_linears(const ir::Module& root) {
-  std::vector<std::string> paths;
-  for (const auto& [path, module] : ir::named_modules(root)) {
-    if (is_transposed(*module)) paths.push_back(path);
-  }
-  return paths;
-}
-
 }  // namespace lathe::quantization

@@ -2,7 +2,6 @@
 
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "ir/module.h"
 #include "quantization/config/resolve.h"
@@ -16,8 +15,5 @@ void transpose_linears(ir::Module& root, const QuantizerResolver& resolver);
 
 /// The same for the paths that are wanted: those of a checkpoint's packed weights.
 void transpose_linears(ir::Module& root, const std::function<bool(const std::string&)>& wanted);
-
-/// The paths of those that stayed what they are.
-std::vector<std::string> transposed_linears(const ir::Module& root);
 
 }  // namespace lathe::quantization
