@@ -88,8 +88,10 @@ void add_output_options(CLI::App& command, JobOptions& options) {
   command.add_option("-o,--output", job.output, "The folder to write; of a .pt2 the .pt2 file")
       ->type_name("OUT")
       ->group(group);
-  command.add_option("--dialect", job.dialect, "modelopt or compressed-tensors")
-      ->check(one_of({"modelopt", "compressed-tensors"}))
+  command
+      .add_option("--dialect", job.dialect,
+                  "modelopt, compressed-tensors, or mxfp4 for the experts of gpt-oss")
+      ->check(one_of({"modelopt", "compressed-tensors", "mxfp4"}))
       ->capture_default_str()
       ->type_name("D")
       ->group(group);

@@ -20,15 +20,41 @@ class WrittenBytes {
  public:
   explicit WrittenBytes(const exporting::CheckpointPlan& plan) {
     for (const exporting::PlannedLayer& layer : plan.layers()) layers_[layer.scheme.path] = 0;
+    add_fused(plan);
     for (const io::PlannedTensor& tensor : plan.layout().tensors) {
       const std::string_view name = tensor.name;
+      if (const auto first = fused_.find(tensor.name); first != fused_.end()) {
+        *first->second += static_cast<int64_t>(tensor.bytes);
+        continue;
+      }
       const auto layer = layers_.find(name.substr(0, name.rfind('.')));
       const bool own = layer == layers_.end() || name.ends_with(".bias");
       (own ? tensors_[name] : layer->second) += static_cast<int64_t>(tensor.bytes);
     }
   }
 
-  /// Nothing if no tensor stands for it.
+  /// Of all parameters that a tensor of the source became; nothing if no tensor stands for them.
+  std::optional<int64_t> of(const ir::SourceTensor& source) const {
+    if (source.pieces.empty()) return of(source.path);
+    std::optional<int64_t> bytes;
+    for (const std::string& piece : source.pieces) {
+      if (const auto own = of(piece)) bytes = bytes.value_or(0) + *own;
+    }
+    return bytes;
+  }
+
+ private:
+  /// Tensors of several parameters are counted as the first one's.
+  void add_fused(const exporting::CheckpointPlan& plan) {
+    for (const exporting::PlannedLayer& layer : plan.layers()) {
+      if (!layer.is_fused()) continue;
+      for (const io::TensorSpec& tensor : layer.tensors())
+        fused_.try_emplace(tensor.name, &layers_.at(layer.scheme.path));
+    }
+    for (const exporting::FusedTensor& fused : plan.fused())
+      fused_.try_emplace(fused.tensor.name, &tensors_[fused.parameters.front()]);
+  }
+
   std::optional<int64_t> of(std::string_view parameter) const {
     const auto layer = layers_.find(exporting::layer_of_weight(parameter));
     if (layer != layers_.end()) return layer->second;
@@ -36,9 +62,9 @@ class WrittenBytes {
     return tensor == tensors_.end() ? std::nullopt : std::optional(tensor->second);
   }
 
- private:
   std::unordered_map<std::string_view, int64_t> layers_;   // by path
   std::unordered_map<std::string_view, int64_t> tensors_;  // all others
+  std::unordered_map<std::string, int64_t*> fused_;        // by the tensor's name
 };
 
 class CheckpointPlanner {
@@ -183,7 +209,7 @@ class CheckpointPlanner {
       row.bytes_in = source.parameter->bytes();
       summary().bytes_read += row.bytes_in;
       const auto layer = layers.find(exporting::layer_of_weight(source.path));
-      const std::optional<int64_t> bytes_out = written.of(source.path);
+      const std::optional<int64_t> bytes_out = written.of(source);
       if (layer != layers.end()) {
         row.action = layer->second->keeps_scales() ? "keep" : "quantize";
         row.format = layer->second->describe();

@@ -1,21 +1,23 @@
 #include "api/export_report.h"
 
-#include <unordered_map>
+#include <unordered_set>
 
 namespace lathe::api {
 namespace {
 
 /// All weights, and the bytes that stand for them, of the whole checkpoint.
 double bits_per_weight(const exporting::CheckpointPlan& plan) {
-  std::unordered_map<std::string_view, const exporting::PlannedLayer*> quantized;
+  std::unordered_set<std::string> quantized;  // modules, and tensors that hold several
   double weights = 0;
   for (const exporting::PlannedLayer& layer : plan.layers()) {
     weights += static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
-    quantized[layer.scheme.path] = &layer;
+    quantized.insert(layer.scheme.path);
+    if (!layer.is_fused()) continue;
+    for (io::TensorSpec& tensor : layer.tensors()) quantized.insert(std::move(tensor.name));
   }
   for (const io::PlannedTensor& tensor : plan.layout().tensors) {
-    const std::string_view module = std::string_view(tensor.name).substr(0, tensor.name.rfind('.'));
-    if (!quantized.contains(module))
+    if (!quantized.contains(tensor.name.substr(0, tensor.name.rfind('.'))) &&
+        !quantized.contains(tensor.name))
       weights += static_cast<double>(tensor.bytes / dtype_size(tensor.dtype));
   }
   return weights == 0 ? 0 : 8.0 * static_cast<double>(plan.layout().total_bytes) / weights;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <unordered_map>
 
 #include "api/config_impl.h"
 #include "api/program_layers.h"
@@ -74,6 +75,21 @@ void leave_uncalibrated(const quantization::Conversion& conversion) {
   }
 }
 
+std::vector<std::vector<size_t>> fused_layers(const ir::Model& model,
+                                              const quantization::Conversion& conversion) {
+  std::unordered_map<std::string_view, size_t> index;
+  for (size_t i = 0; i < conversion.layers.size(); ++i) index.emplace(conversion.layers[i].path, i);
+  std::vector<std::vector<size_t>> fused;
+  for (const ir::FusedLinears& linears : model.fused) {
+    std::vector<size_t>& members = fused.emplace_back();
+    for (const std::string& path : linears.members) {
+      if (const auto found = index.find(path); found != index.end())
+        members.push_back(found->second);
+    }
+  }
+  return fused;
+}
+
 bool anything_enabled(const quantization::Conversion& conversion) {
   for (const quantization::TensorQuantizer* quantizer : conversion.quantizers()) {
     if (quantizer->enabled()) return true;
@@ -128,6 +144,7 @@ void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOpt
                             is_program ? quantization::LayerKinds::kWithConvolutions
                                        : quantization::LayerKinds::kMatrices);
   if (is_program) fit_to_program(model, made);
+  made.conversion.fused = fused_layers(model.model, made.conversion);
   const std::string problem = algorithm_problem(parsed.algorithm.method, made.conversion);
   if (!problem.empty()) problems.push_back(fmt::format("{}: {}", config.name(), problem));
   if (parsed.algorithm.method == "none") leave_uncalibrated(made.conversion);

@@ -155,6 +155,8 @@ std::vector<std::string> scheme_warnings(const Model::Impl& model,
                     layer.storage.name));
     break;
   }
+  std::string experts = exporting::unread_experts(plan.layers(), plan.dialect());
+  if (!experts.empty()) warnings.push_back(std::move(experts));
   return warnings;
 }
 

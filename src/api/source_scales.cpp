@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "export/hf_checkpoint/layer_storage.h"
@@ -20,19 +21,34 @@ class SourceKeeper {
   explicit SourceKeeper(Model::Impl& model) : conversion_(model.quantization->conversion) {
     for (const QuantizedLinear& linear : model.source_quantization->linears)
       linears_.emplace(linear.path, &linear);
+    for (const std::vector<size_t>& fused : conversion_.fused) {
+      for (const size_t index : fused) fused_.insert(&conversion_.layers[index]);
+    }
   }
 
   int64_t keep_weights() {
     int64_t kept = 0;
     for (const std::vector<size_t>& group : conversion_.groups) {
       const auto members = weight_members(conversion_, group);
-      if (!can_be_kept(members)) continue;
+      if (!can_be_kept(members) || breaks_fused(members)) continue;
       for (const QuantizedLayer* member : members) {
         member->weight->keep_scales(linears_.at(member->path)->scales);
         ++kept;
       }
     }
     return kept;
+  }
+
+  /// Whether the weights are to lie in one tensor with others, have one scale with them, and come
+  /// from tensors of their own.
+  bool breaks_fused(const std::vector<const QuantizedLayer*>& members) const {
+    for (const QuantizedLayer* member : members) {
+      const bool own_tensor = find(*member)->tensors.front().starts_with(member->path + ".");
+      if (own_tensor && fused_.contains(member) &&
+          quantization::shares_weight_scale(member->weight->format().format, {.fuse_scales = true}))
+        return true;
+    }
+    return false;
   }
 
   void keep_inputs() {
@@ -76,6 +92,7 @@ class SourceKeeper {
 
   const quantization::Conversion& conversion_;
   std::unordered_map<std::string, const QuantizedLinear*> linears_;
+  std::unordered_set<const QuantizedLayer*> fused_;  // those that are to lie in one tensor
 };
 
 }  // namespace

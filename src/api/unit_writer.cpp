@@ -39,7 +39,7 @@ UnitWriter::UnitWriter(Model::Impl& model, exporting::CheckpointExporter& export
   for (size_t i = 0; i < conversion.layers.size(); ++i) {
     if (!conversion.layers[i].weight->enabled()) continue;
     const std::string name = plan.layer(conversion.layers[i].path).weight_name();
-    layer_of_[plan.tensor(name).name] = i;
+    layers_in_[plan.tensor(name).name].push_back(i);
   }
   group_of_.resize(conversion.layers.size());
   for (size_t group = 0; group < conversion.groups.size(); ++group) {
@@ -62,10 +62,10 @@ std::vector<size_t> UnitWriter::groups_of(const exporting::ExportUnit& unit) con
   std::vector<size_t> groups;
   std::unordered_set<size_t> seen;
   for (const io::PlannedTensor& tensor : unit.tensors) {
-    const auto layer = layer_of_.find(tensor.name);
-    if (layer == layer_of_.end()) continue;
-    const size_t group = group_of_[layer->second];
-    if (seen.insert(group).second) groups.push_back(group);
+    for (const size_t layer : layers_in(tensor.name)) {
+      const size_t group = group_of_[layer];
+      if (seen.insert(group).second) groups.push_back(group);
+    }
   }
   return groups;
 }
@@ -74,8 +74,8 @@ std::vector<const quantization::QuantizedLayer*> UnitWriter::layers_of(
     const exporting::ExportUnit& unit) const {
   std::vector<const quantization::QuantizedLayer*> layers;
   for (const io::PlannedTensor& tensor : unit.tensors) {
-    if (const auto layer = layer_of_.find(tensor.name); layer != layer_of_.end())
-      layers.push_back(&model_.quantization->conversion.layers[layer->second]);
+    for (const size_t layer : layers_in(tensor.name))
+      layers.push_back(&model_.quantization->conversion.layers[layer]);
   }
   return layers;
 }
@@ -111,10 +111,14 @@ void UnitWriter::write(const exporting::ExportUnit& unit) {
   const quantization::Conversion& conversion = model_.quantization->conversion;
   for (const io::PlannedTensor& tensor : unit.tensors) {
     const std::string& name = tensor.name;
-    if (const auto found = layer_of_.find(name); found != layer_of_.end()) {
-      const quantization::QuantizedLayer& layer = conversion.layers[found->second];
+    for (const size_t index : layers_in(name)) {
+      const quantization::QuantizedLayer& layer = conversion.layers[index];
       exporter_.write_quantized(layer.path, layer.parameter()->tensor(), layer_values(layer));
       layer.parameter()->release();
+    }
+    if (!layers_in(name).empty()) continue;
+    if (const auto* fused = exporter_.plan().find_fused(name)) {
+      write_fused(*fused);
     } else if (const auto attention = attention_of_.find(name); attention != attention_of_.end()) {
       const quantization::QuantizedAttention& quantized = conversion.attentions[attention->second];
       const exporting::PlannedCache& cache = exporter_.plan().cache(key_cache_path(quantized));
@@ -129,6 +133,21 @@ void UnitWriter::write(const exporting::ExportUnit& unit) {
     }
   }
   exporter_.finish_unit(unit.name);
+}
+
+void UnitWriter::write_fused(const exporting::FusedTensor& fused) {
+  for (size_t i = 0; i < fused.parameters.size(); ++i) {
+    const ir::ParameterPtr parameter = model_.root().find_parameter(fused.parameters[i]);
+    check_internal(parameter != nullptr, "{}: there is no such parameter", fused.parameters[i]);
+    exporter_.write_fused(fused, i, parameter->tensor());
+    parameter->release();
+  }
+}
+
+const std::vector<size_t>& UnitWriter::layers_in(std::string_view tensor) const {
+  static const std::vector<size_t> none;
+  const auto found = layers_in_.find(tensor);
+  return found == layers_in_.end() ? none : found->second;
 }
 
 void UnitWriter::write_plain(const std::string& name) {

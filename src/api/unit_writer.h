@@ -30,10 +30,14 @@ class UnitWriter {
 
  private:
   void write_plain(const std::string& name);
+  void write_fused(const exporting::FusedTensor& fused);
+  /// Layers whose packed weights the tensor holds.
+  const std::vector<size_t>& layers_in(std::string_view tensor) const;
 
   Model::Impl& model_;
   exporting::CheckpointExporter& exporter_;
-  std::unordered_map<std::string_view, size_t> layer_of_;      // the tensors of packed weights
+  /// Layers by the tensor of their packed weight: all experts where they are fused.
+  std::unordered_map<std::string_view, std::vector<size_t>> layers_in_;
   std::vector<size_t> group_of_;                               // layer to group
   std::unordered_map<std::string_view, size_t> attention_of_;  // a tensor of the cache
   std::unordered_map<std::string, size_t> attention_beside_;   // the weights that make keys

@@ -4,12 +4,13 @@
 #include "export/compressed_tensors/compressed_tensors.h"
 #include "export/hf_checkpoint/dialect.h"
 #include "export/modelopt/modelopt.h"
+#include "export/mxfp4/mxfp4.h"
 
 namespace lathe::exporting {
 
 std::span<const Dialect* const> dialects() {
-  static const std::array<const Dialect*, 2> all = {&modelopt_dialect(),
-                                                    &compressed_tensors_dialect()};
+  static const std::array<const Dialect*, 3> all = {
+      &modelopt_dialect(), &compressed_tensors_dialect(), &mxfp4_dialect()};
   return all;
 }
 

@@ -52,6 +52,7 @@ struct FusedExperts {
   int64_t count;
   int64_t size;
   int64_t hidden_size;
+  bool transposed;  // [E, K, 2 N] and [E, N, K]
 };
 constexpr int64_t kMostExperts = 1 << 13;
 
@@ -105,8 +106,8 @@ bool is_conv1d_name(std::string_view path) {
 
 namespace {
 
-/// Paths of modules whose tensors gate_up_proj [E, 2 N, K] and down_proj [E, K, N] hold experts, as
-/// their shapes say.
+/// Paths of modules whose tensors gate_up_proj [E, 2 N, K] and down_proj [E, K, N], or both of them
+/// transposed, hold experts, as their shapes say.
 std::vector<FusedExperts> find_fused_experts(const TensorStore& store) {
   constexpr std::string_view kGateUp = ".gate_up_proj";
   std::vector<FusedExperts> found;
@@ -117,8 +118,12 @@ std::vector<FusedExperts> find_fused_experts(const TensorStore& store) {
     if (down == nullptr || !is_plain_float(down->dtype)) continue;
     const std::vector<int64_t>&outer = both->shape, &inner = down->shape;
     if (outer.size() != 3 || inner.size() != 3 || outer[0] != inner[0] || outer[0] == 0) continue;
-    if (outer[0] <= kMostExperts && outer[1] == 2 * inner[2] && outer[2] == inner[1])
-      found.push_back({path, outer[0], inner[2], outer[2]});
+    if (outer[0] > kMostExperts) continue;
+    if (outer[1] == 2 * inner[2] && outer[2] == inner[1]) {
+      found.push_back({path, outer[0], inner[2], outer[2], false});
+    } else if (outer[2] == 2 * inner[1] && outer[1] == inner[2]) {
+      found.push_back({path, outer[0], inner[1], outer[1], true});
+    }
   }
   return found;
 }
@@ -127,7 +132,11 @@ std::vector<FusedExperts> find_fused_experts(const TensorStore& store) {
 
 ir::ModulePtr build_generic_tree(TensorStore& store, const GenericTreeOptions& options) {
   for (const FusedExperts& fused : find_fused_experts(store)) {
-    ExpertsConfig experts{.num_experts = fused.count, .size = fused.size};
+    if (fused.transposed) {
+      split_transposed_experts(fused.path, store);
+      continue;
+    }
+    const ExpertsConfig experts{.num_experts = fused.count, .size = fused.size};
     split_fused_experts(fused.path, experts, fused.hidden_size, store);
   }
   TreeBuilder tree(options);

@@ -67,8 +67,19 @@ std::vector<const StoredTensor*> TensorStore::tensors() const {
   return present;
 }
 
+void TensorStore::fuse(ir::FusedLinears linears) {
+  if (fused_paths_.insert(linears.path).second) fused_.push_back(std::move(linears));
+}
+
 void TensorStore::mark_used(const StoredTensor& tensor, const std::string& path) {
-  for (size_t source : tensor.sources) sources_[source].path = path;
+  for (size_t index : tensor.sources) {
+    ir::SourceTensor& source = sources_[index];
+    if (!source.path.empty()) {
+      if (source.pieces.empty()) source.pieces.push_back(source.path);
+      source.pieces.push_back(path);
+    }
+    source.path = path;
+  }
 }
 
 ir::ParameterPtr make_parameter(const StoredTensor& tensor, at::ScalarType dtype) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "ir/model.h"
@@ -54,6 +55,10 @@ class TensorStore {
   std::vector<const StoredTensor*> tensors() const;
   size_t size() const { return index_.size(); }
 
+  /// Notes that checkpoints of the model hold these linears in one tensor; once for each path.
+  void fuse(ir::FusedLinears linears);
+  std::vector<ir::FusedLinears> take_fused() { return std::move(fused_); }
+
   /// Books the sources of `tensor` as part of the parameter at `path`.
   void mark_used(const StoredTensor& tensor, const std::string& path);
   const std::vector<ir::SourceTensor>& sources() const { return sources_; }
@@ -65,6 +70,8 @@ class TensorStore {
   std::deque<std::optional<StoredTensor>> tensors_;     // addresses stay
   std::unordered_map<std::string_view, size_t> index_;  // of the names in tensors_
   std::vector<ir::SourceTensor> sources_;
+  std::vector<ir::FusedLinears> fused_;
+  std::unordered_set<std::string> fused_paths_;
 };
 
 /// A lazy parameter for a stored tensor, in `dtype`.

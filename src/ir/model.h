@@ -16,6 +16,8 @@ struct SourceTensor {
   std::string path;        // of the module parameter that it is or became part of; "" if none
   std::string dropped;     // why, if path is ""
   ParameterPtr parameter;  // the tensor as stored (a packed weight: its bytes)
+  /// The parameters that it was split into, in order, if they are several: `path` is the last.
+  std::vector<std::string> pieces = {};
 };
 
 /// A file that goes with the model and is copied to every export: tokenizer, generation config.
@@ -23,6 +25,14 @@ struct AuxiliaryFile {
   std::string name;              // file name in the exported folder
   std::filesystem::path source;  // copied from here; empty: `contents` is written
   std::string contents;
+};
+
+/// Linears of experts that a checkpoint holds in one tensor: their weights [N, K] lie transposed in
+/// `path` [E, K, N] ("model.layers.0.mlp.experts.gate_up_proj"), their biases, if they have any, in
+/// `path`_bias [E, N].
+struct FusedLinears {
+  std::string path;
+  std::vector<std::string> members;  // paths of the modules, by expert
 };
 
 /// A trained model: the tree of modules and the source it came from.
@@ -37,6 +47,7 @@ struct Model {
   /// Parameters that are one tensor under two names: {"lm_head.weight",
   /// "model.embed_tokens.weight"}. The first is not written to checkpoints.
   std::vector<std::pair<std::string, std::string>> tied;
+  std::vector<FusedLinears> fused;
   nlohmann::ordered_json config;  // config.json as an export writes it, without quantization_config
   std::vector<AuxiliaryFile> files;
   int64_t vocab_size = 0;  // 0 if it is not a language model

@@ -48,6 +48,8 @@ struct Conversion {
   std::vector<std::vector<size_t>> groups;
   /// Layers of experts whose inputs have one scale beside (see expert_inputs.h), by index.
   std::vector<std::vector<size_t>> expert_inputs;
+  /// Layers whose weights lie in one tensor of the checkpoint, and share what scale all of it has.
+  std::vector<std::vector<size_t>> fused;
   /// Layers whose quantizers are off although they were asked for.
   std::vector<LeftAlone> left_alone;
 

@@ -124,6 +124,22 @@ void finish_group(const Conversion& conversion, const std::vector<size_t>& group
   }
 }
 
+void finish_fused_weights(const Conversion& conversion, const std::vector<size_t>& layers) {
+  Members weights;
+  for (const QuantizedLayer* member : weight_members(conversion, layers))
+    weights.push_back(member->weight);
+  if (weights.empty()) return;
+  const formats::Format& format = weights[0]->format().format;
+  const bool alike = std::ranges::all_of(
+      weights, [&](const TensorQuantizer* weight) { return weight->format().format == format; });
+  if (!alike) return;  // only what stores each by itself can hold them
+  if (format.then_fp8) {
+    finish_with_shared_scale(weights);
+  } else if (shares_weight_scale(format, {.fuse_scales = true})) {
+    finish_together(weights);
+  }
+}
+
 void finish_inputs(const Conversion& conversion, const std::vector<size_t>& layers) {
   finish_together(calibrated_inputs(conversion, layers));
 }

@@ -29,6 +29,10 @@ std::vector<std::string> mixed_group_problems(const Conversion& conversion);
 void finish_group(const Conversion& conversion, const std::vector<size_t>& group,
                   const ScaleOptions& options);
 
+/// Shares the tensor-wide scales of weights that lie in one tensor of the checkpoint, after the
+/// groups of all of them are finished. `--no-fuse-scales` has no say: there is one such scale.
+void finish_fused_weights(const Conversion& conversion, const std::vector<size_t>& layers);
+
 /// The same for the inputs alone of layers that are in several groups.
 void finish_inputs(const Conversion& conversion, const std::vector<size_t>& layers);
 

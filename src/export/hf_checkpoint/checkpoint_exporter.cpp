@@ -1,7 +1,11 @@
 #include "export/hf_checkpoint/checkpoint_exporter.h"
 
+#include <ATen/ops/from_blob.h>
+
+#include <algorithm>
 #include <cmath>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -79,6 +83,12 @@ struct CheckpointExporter::State {
   void write_scales(const io::TensorSpec& tensor, size_t first_cell, const formats::Scales& scales);
   void write_weight(const PlannedLayer& layer, const at::Tensor& weight,
                     const io::TensorSpec* scale_tensor, const formats::Scales& scales);
+  void write_piece(const io::TensorSpec& tensor, const PlannedLayer& layer, const StoredPart& part,
+                   std::span<const std::byte> bytes);
+  void write_codes(const PlannedLayer& layer, const at::Tensor& weight,
+                   const std::vector<io::TensorSpec>& specs, const formats::Scales& scales);
+  void write_expert(const PlannedLayer& layer, const at::Tensor& weight,
+                    const std::vector<io::TensorSpec>& specs, const LayerValues& values);
   void check_finished() const;
   void write_files() const;
 
@@ -88,6 +98,7 @@ struct CheckpointExporter::State {
   /// Nothing if an earlier run wrote and verified all tensors.
   std::optional<io::CheckpointWriter> writer;
   bool published = false;
+  std::unordered_map<std::string, std::vector<std::byte>> shared;  // numbers of fused experts
 };
 
 void CheckpointExporter::State::start_fresh() {
@@ -152,6 +163,84 @@ void CheckpointExporter::State::write_scales(const io::TensorSpec& tensor, size_
                     false));
   } else {
     writer->write(tensor.name, offset, bytes_of(scales.codes));
+  }
+}
+
+namespace {
+
+/// The bytes of a matrix [rows, cols], transposed.
+at::Tensor transposed_bytes(std::span<const std::byte> bytes, int64_t rows, int64_t cols) {
+  const auto element = static_cast<int64_t>(bytes.size()) / (rows * cols);
+  return at::from_blob(const_cast<std::byte*>(bytes.data()), {rows, cols, element}, at::kByte)
+      .transpose(0, 1)
+      .contiguous();
+}
+
+}  // namespace
+
+/// One expert's part of a tensor that holds all of them; what they share is written by the first.
+void CheckpointExporter::State::write_piece(const io::TensorSpec& tensor, const PlannedLayer& layer,
+                                            const StoredPart& part,
+                                            std::span<const std::byte> bytes) {
+  const FusedPlace& place = *layer.place;
+  if (is_shared(part)) {
+    const auto [first, added] = shared.try_emplace(tensor.name, bytes.begin(), bytes.end());
+    check_internal(std::ranges::equal(first->second, bytes), "{}: it is one number for all experts",
+                   tensor.name);
+    if (added) write(tensor.name, bytes);
+    return;
+  }
+  check_internal(writer.has_value(), "{} is written to a complete export", layer.scheme.path);
+  const size_t offset = static_cast<size_t>(place.expert) * bytes.size();
+  if (place.layout != ExpertLayout::kTransposed || tensor.shape.size() != 3)
+    return writer->write(tensor.name, offset, bytes);
+  writer->write(tensor.name, offset,
+                tensor_bytes(transposed_bytes(bytes, tensor.shape[2], tensor.shape[1])));
+}
+
+/// The codes and the scales of cells of one expert.
+void CheckpointExporter::State::write_codes(const PlannedLayer& layer, const at::Tensor& weight,
+                                            const std::vector<io::TensorSpec>& specs,
+                                            const formats::Scales& scales) {
+  const at::Tensor source = weight.cpu().contiguous();
+  std::vector<std::byte> codes(static_cast<size_t>(formats::packed_size(
+      layer.storage.packing, layer.scheme.weight.element, layer.rows, layer.cols)));
+  const formats::Scales used = pack_weight(
+      layer,
+      {source.const_data_ptr(), ir::to_dtype(source.scalar_type()), source.size(0), source.size(1)},
+      scales, [&](size_t offset, std::span<const std::byte> bytes) {
+        std::ranges::copy(bytes, codes.begin() + static_cast<std::ptrdiff_t>(offset));
+      });
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const StoredPart& part = layer.storage.parts[i];
+    if (part.part == LayerPart::kWeight) write_piece(specs[i], layer, part, codes);
+    if (part.part != LayerPart::kWeightScale) continue;
+    const bool floats = used.kind == formats::ScaleKind::kFloat32;
+    std::vector<float> values = used.values;
+    if (floats && part.shape == PartShape::kRows && values.size() == 1)
+      values.assign(static_cast<size_t>(layer.rows), values[0]);
+    const std::vector<std::byte> stored =
+        floats ? float_bytes(specs[i], values, part.reciprocal) : std::vector<std::byte>();
+    write_piece(specs[i], layer, part, floats ? std::span(stored) : bytes_of(used.codes));
+  }
+}
+
+/// A layer that lies in one tensor with others.
+void CheckpointExporter::State::write_expert(const PlannedLayer& layer, const at::Tensor& weight,
+                                             const std::vector<io::TensorSpec>& specs,
+                                             const LayerValues& values) {
+  write_codes(layer, weight, specs, values.weight_scales);
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const StoredPart& part = layer.storage.parts[i];
+    const auto write_number = [&](float value) {
+      write_piece(specs[i], layer, part, float_bytes(specs[i], {&value, 1}, part.reciprocal));
+    };
+    if (part.part == LayerPart::kGlobalScale) write_number(values.weight_scales.global_scale);
+    if (part.part == LayerPart::kInputScale) write_number(*values.input_scale);
+    if (part.part != LayerPart::kPreQuantScale) continue;
+    const at::Tensor scale =
+        values.pre_quant_scale.to(at::kCPU, ir::to_scalar_type(specs[i].dtype)).contiguous();
+    write_piece(specs[i], layer, part, tensor_bytes(scale));
   }
 }
 
@@ -220,7 +309,8 @@ void CheckpointExporter::write_quantized(const std::string& path, const at::Tens
                  "{}: {} pre_quant_scale", path,
                  layer.scheme.pre_quant_scale ? "no" : "an unplanned");
 
-  const auto specs = layer_tensors(layer.scheme, layer.storage, layer.rows, layer.cols);
+  const std::vector<io::TensorSpec> specs = layer.tensors();
+  if (layer.is_fused()) return state_->write_expert(layer, weight, specs, values);
   const formats::Scales& scales = values.weight_scales;
   const bool has_scales = !scales.codes.empty() || !scales.values.empty();
   const io::TensorSpec* computed = nullptr;
@@ -273,6 +363,18 @@ void CheckpointExporter::write_plain(const std::string& name, const at::Tensor& 
       "{}: not of the planned dtype", name);
   const at::Tensor stored = value.to(at::kCPU, dtype).contiguous();
   state_->write(name, tensor_bytes(stored));
+}
+
+void CheckpointExporter::write_fused(const FusedTensor& fused, size_t index,
+                                     const at::Tensor& value) {
+  check_internal(state_->writer.has_value(), "{} is written to a complete export",
+                 fused.tensor.name);
+  const at::Tensor turned = value.dim() == 2 ? value.t() : value;
+  const at::Tensor stored =
+      turned.to(at::kCPU, ir::to_scalar_type(fused.tensor.dtype)).contiguous();
+  check_internal(at::IntArrayRef(fused.tensor.shape).slice(1) == stored.sizes(),
+                 "{}: not of the planned shape", fused.parameters.at(index));
+  state_->writer->write(fused.tensor.name, index * stored.nbytes(), tensor_bytes(stored));
 }
 
 void CheckpointExporter::write_plain(const std::string& name, std::span<const std::byte> bytes) {

@@ -56,6 +56,9 @@ class CheckpointExporter {
   /// The bytes of a tensor, as the checkpoint holds them.
   void write_plain(const std::string& name, std::span<const std::byte> bytes);
 
+  /// A parameter of a fused tensor (CheckpointPlan::find_fused), by its index among them.
+  void write_fused(const FusedTensor& fused, size_t index, const at::Tensor& value);
+
   /// The unit's tensors, all written, are on the disk when this returns.
   void finish_unit(const std::string& unit);
 

@@ -1,5 +1,6 @@
 #include "export/hf_checkpoint/checkpoint_plan.h"
 
+#include <algorithm>
 #include <iterator>
 #include <unordered_set>
 #include <utility>
@@ -53,9 +54,12 @@ class Bookkeeper {
  public:
   using Index = std::unordered_map<std::string_view, size_t>;
 
-  Bookkeeper(const ir::Model& model, const Index& by_path, const io::CheckpointLayout& layout)
+  Bookkeeper(const ir::Model& model, const Index& by_path, const std::vector<FusedTensor>& fused,
+             const io::CheckpointLayout& layout)
       : by_path_(by_path), layout_(layout) {
     for (const auto& [name, kept] : model.tied) tied_.insert(name);
+    for (const FusedTensor& tensor : fused)
+      fused_.insert(tensor.parameters.begin(), tensor.parameters.end());
     sources_.reserve(model.tensors.size());
     for (const ir::SourceTensor& tensor : model.tensors) ++sources_[tensor.path];
   }
@@ -68,7 +72,7 @@ class Bookkeeper {
     }
     if (tied_.contains(tensor.path)) return Fate::kMerged;
     if (by_path_.contains(layer_of_weight(tensor.path))) return Fate::kQuantized;
-    check_internal(layout_.find(tensor.path) != nullptr,
+    check_internal(layout_.find(tensor.path) != nullptr || fused_.contains(tensor.path),
                    "tensor \"{}\" is lost: \"{}\" is not written", tensor.name, tensor.path);
     return sources_.at(tensor.path) > 1 ? Fate::kMerged : Fate::kCopied;
   }
@@ -77,6 +81,7 @@ class Bookkeeper {
   const Index& by_path_;
   const io::CheckpointLayout& layout_;
   std::unordered_set<std::string_view> tied_;
+  std::unordered_set<std::string_view> fused_;  // parameters that are a part of a tensor
   Index sources_;
 };
 
@@ -152,6 +157,7 @@ std::optional<CheckpointPlan> CheckpointPlan::make_unless(std::vector<std::strin
   contents->target = *draft.target;
   contents->layers = std::move(draft.layers);
   contents->caches = std::move(draft.caches);
+  contents->fused = plan_fused_tensors(model, contents->layers);
   contents->files = std::move(draft.files);
   contents->plan_json(model, scheme, options);
   contents->plan_tensors(model, options);
@@ -177,7 +183,7 @@ void CheckpointPlan::Contents::plan_json(const ir::Model& model, const Quantizat
 void CheckpointPlan::Contents::plan_tensors(const ir::Model& model, const ExportOptions& options) {
   std::vector<io::TensorSpec> specs;
   std::vector<size_t> ends;  // of each unit in the specs
-  for (UnitTensors& unit : plan_unit_tensors(model, layers, caches)) {
+  for (UnitTensors& unit : plan_unit_tensors(model, layers, fused, caches)) {
     units.push_back({.name = std::move(unit.unit)});
     std::move(unit.tensors.begin(), unit.tensors.end(), std::back_inserter(specs));
     unit.tensors = std::vector<io::TensorSpec>();
@@ -204,7 +210,7 @@ void CheckpointPlan::Contents::build_index() {
 }
 
 void CheckpointPlan::Contents::keep_books(const ir::Model& model) {
-  const Bookkeeper keeper(model, layer_index, layout);
+  const Bookkeeper keeper(model, layer_index, fused, layout);
   for (const ir::SourceTensor& tensor : model.tensors)
     books.add(keeper.fate_of(tensor), tensor.parameter ? tensor.parameter->bytes() : 0);
   books.output_bytes = layout.total_bytes;
@@ -226,6 +232,12 @@ const io::PlannedTensor& CheckpointPlan::tensor(std::string_view name) const {
   const io::PlannedTensor* found = layout().find(name);
   check_internal(found != nullptr, "tensor \"{}\" is not in the plan", name);
   return *found;
+}
+
+const FusedTensor* CheckpointPlan::find_fused(std::string_view name) const {
+  const auto found = std::ranges::find(
+      fused(), name, [](const FusedTensor& fused) { return std::string_view(fused.tensor.name); });
+  return found == fused().end() ? nullptr : &*found;
 }
 
 }  // namespace lathe::exporting

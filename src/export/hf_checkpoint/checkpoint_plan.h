@@ -59,6 +59,9 @@ class CheckpointPlan {
   const PlannedLayer& layer(std::string_view path) const;
   const PlannedCache& cache(std::string_view key_path) const;
   const io::PlannedTensor& tensor(std::string_view name) const;
+  /// Parameters that are one tensor of that name; null if there are none.
+  const FusedTensor* find_fused(std::string_view name) const;
+  const std::vector<FusedTensor>& fused() const { return contents_->fused; }
 
   const Dialect& dialect() const { return *contents_->dialect; }
   Target target() const { return contents_->target; }
@@ -92,6 +95,7 @@ class CheckpointPlan {
     Target target = Target::kAny;
     std::vector<PlannedLayer> layers;
     std::vector<PlannedCache> caches;
+    std::vector<FusedTensor> fused;
     std::vector<ExportUnit> units;
     io::CheckpointLayout layout;
     Index layer_index;

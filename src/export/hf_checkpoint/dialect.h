@@ -33,6 +33,9 @@ class Dialect {
   virtual std::vector<std::optional<LayerStorage>> storages(std::span<const LayerScheme> layers,
                                                             DType model_dtype) const = 0;
 
+  /// How it stores linears that the model's own checkpoint holds in one tensor.
+  virtual ExpertLayout expert_layout() const { return ExpertLayout::kApart; }
+
   /// The name of such a KV cache, "" if the dialect has none.
   virtual std::string kv_algorithm(const KvScheme& scheme) const = 0;
   virtual PlannedCache plan_cache(const KvScheme& scheme, DType model_dtype) const = 0;

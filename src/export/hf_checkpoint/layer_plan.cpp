@@ -80,15 +80,22 @@ std::optional<std::string> name_problem(const ir::Model& model, const LayerSchem
 /// The planned layer, or why there is none.
 std::optional<std::string> plan_layer(const ir::Model& model, const Dialect& dialect,
                                       LayerScheme&& scheme, std::optional<LayerStorage>&& storage,
+                                      const std::optional<FusedPlace>& place,
                                       PlannedLayer& planned) {
   const std::string weight = scheme.path + ".weight";
   const ir::ParameterPtr parameter = model.root->find_parameter(weight);
   check_internal(parameter != nullptr, "{}: the model has no such weight to quantize", weight);
   if (!storage) return storage_problem(scheme, dialect, ir::to_dtype(model.dtype));
   if (auto problem = tie_problem(model, weight)) return problem;
+  if (dialect.expert_layout() == ExpertLayout::kBlocks && !place)
+    return fmt::format(
+        "the {} dialect holds experts that lie in one tensor, and nothing else that "
+        "is quantized",
+        dialect.name());
   if (auto problem = shape_problem(scheme, *storage, parameter->shape())) return problem;
   if (auto problem = name_problem(model, scheme, *storage)) return problem;
-  planned = {std::move(scheme), std::move(*storage), parameter->shape()[0], parameter->shape()[1]};
+  planned = {std::move(scheme), std::move(*storage), parameter->shape()[0], parameter->shape()[1],
+             place};
   return std::nullopt;
 }
 
@@ -109,14 +116,17 @@ void check_paths(const std::vector<PlannedLayer>& layers,
 std::vector<PlannedLayer> plan_layers(const ir::Model& model, QuantizationScheme& scheme,
                                       const Dialect& dialect, std::vector<std::string>& problems) {
   auto storages = dialect.storages(scheme.layers, ir::to_dtype(model.dtype));
+  const auto places = fused_places(model, dialect.expert_layout());
   std::vector<PlannedLayer> layers;
   layers.reserve(scheme.layers.size());
   ProblemsByReason found;
   for (size_t i = 0; i < scheme.layers.size(); ++i) {
     PlannedLayer planned;
     LayerScheme& layer = scheme.layers[i];
-    if (auto problem =
-            plan_layer(model, dialect, std::move(layer), std::move(storages[i]), planned)) {
+    const auto place = places.find(layer.path);
+    const auto fused = place == places.end() ? std::nullopt : std::optional(place->second);
+    if (auto problem = plan_layer(model, dialect, std::move(layer), std::move(storages[i]), fused,
+                                  planned)) {
       found.add(layer.path, std::move(*problem));  // it was not taken
     } else {
       layers.push_back(std::move(planned));
@@ -124,6 +134,10 @@ std::vector<PlannedLayer> plan_layers(const ir::Model& model, QuantizationScheme
   }
   scheme.layers = std::vector<LayerScheme>();
   check_paths(layers, scheme.unquantized);
+  if (found.empty()) {
+    for (std::string& problem : fused_problems(model, layers))
+      problems.push_back(std::move(problem));
+  }
   found.append_to(problems);
   return layers;
 }

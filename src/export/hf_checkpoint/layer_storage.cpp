@@ -78,6 +78,14 @@ std::vector<io::TensorSpec> layer_tensors(const LayerScheme& scheme, const Layer
   return tensors;
 }
 
+std::vector<io::TensorSpec> PlannedLayer::tensors() const {
+  std::vector<io::TensorSpec> all = layer_tensors(scheme, storage, rows, cols);
+  if (!is_fused()) return all;
+  for (size_t i = 0; i < all.size(); ++i)
+    all[i] = fused_tensor(*place, storage.parts[i], std::move(all[i]));
+  return all;
+}
+
 std::vector<io::TensorSpec> PlannedCache::tensors() const {
   std::vector<io::TensorSpec> all;
   if (scheme.has_scales) all.insert(all.end(), {key, value});

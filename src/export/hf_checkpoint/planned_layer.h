@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "export/hf_checkpoint/fused_experts.h"
 #include "export/hf_checkpoint/layer_storage.h"
 #include "export/hf_checkpoint/scheme.h"
 
@@ -14,13 +16,15 @@ namespace lathe::exporting {
 struct PlannedLayer {
   LayerScheme scheme;
   LayerStorage storage;
-  int64_t rows = 0;  // N
-  int64_t cols = 0;  // K
+  int64_t rows = 0;                      // N
+  int64_t cols = 0;                      // K
+  std::optional<FusedPlace> place = {};  // of a linear that the model's own checkpoint fuses
 
+  bool is_fused() const { return place && place->is_fused(); }
+  /// The tensors that hold it, in the order of the parts: those of all experts if it is fused.
+  std::vector<io::TensorSpec> tensors() const;
   /// The tensor that holds the codes: "model.layers.0.mlp.up_proj.weight_packed".
-  std::string weight_name() const {
-    return scheme.path + "." + std::string(storage.parts.front().suffix);
-  }
+  std::string weight_name() const { return tensors().front().name; }
 };
 
 /// The path of the layer whose weight has this name, "" if it is no weight's.

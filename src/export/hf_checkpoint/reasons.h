@@ -10,6 +10,7 @@ namespace lathe::exporting {
 class ProblemsByReason {
  public:
   void add(const std::string& path, std::string reason);
+  bool empty() const { return reasons_.empty(); }
   void append_to(std::vector<std::string>& problems) const;
 
  private:

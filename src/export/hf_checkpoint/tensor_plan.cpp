@@ -95,26 +95,36 @@ std::vector<UnitTensors> join_small(std::vector<UnitTensors> units) {
 
 std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
                                            const std::vector<PlannedLayer>& layers,
+                                           const std::vector<FusedTensor>& fused,
                                            const std::vector<PlannedCache>& caches) {
   std::unordered_map<std::string_view, const PlannedLayer*> by_path;
   by_path.reserve(layers.size());
   for (const PlannedLayer& layer : layers) by_path.emplace(layer.scheme.path, &layer);
+  std::unordered_map<std::string_view, const FusedTensor*> fused_of;
+  for (const FusedTensor& tensor : fused) {
+    for (const std::string& name : tensor.parameters) fused_of.emplace(name, &tensor);
+  }
   std::unordered_set<std::string_view> tied;
   for (const auto& [name, kept] : model.tied) tied.insert(name);
 
   UnitSorter units(*model.root);
   for (const auto& [name, parameter] : ir::named_parameters(*model.root)) {
     if (tied.contains(name)) continue;
+    if (const auto whole = fused_of.find(name); whole != fused_of.end()) {
+      const FusedTensor& tensor = *whole->second;
+      if (name == tensor.parameters.front()) units.add(tensor.module, tensor.tensor);
+      continue;
+    }
     const auto quantized = by_path.find(layer_of_weight(name));
     if (quantized == by_path.end()) {
       units.add(parent_path(name), {name, ir::to_dtype(parameter->dtype()), parameter->shape()});
       continue;
     }
     const PlannedLayer& layer = *quantized->second;
-    for (io::TensorSpec& tensor :
-         layer_tensors(layer.scheme, layer.storage, layer.rows, layer.cols)) {
-      units.add(parent_path(name), std::move(tensor));
-    }
+    if (layer.is_fused() && layer.place->expert > 0) continue;
+    const std::string module =
+        layer.is_fused() ? layer.place->module() : std::string(parent_path(name));
+    for (io::TensorSpec& tensor : layer.tensors()) units.add(module, std::move(tensor));
   }
   for (const PlannedCache& cache : caches) {
     for (const io::TensorSpec& tensor : cache.tensors())

@@ -18,10 +18,11 @@ struct UnitTensors {
 };
 
 /// The tensors that the checkpoint will have, in the order of the model: parameters as they are
-/// stored, quantized weights with their scales, KV scales at the end of their block. Tied names are
-/// left out.
+/// stored, several as one where they are fused, quantized weights with their scales, KV scales at
+/// the end of their block. Tied names are left out.
 std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
                                            const std::vector<PlannedLayer>& layers,
+                                           const std::vector<FusedTensor>& fused,
                                            const std::vector<PlannedCache>& caches);
 
 }  // namespace lathe::exporting

@@ -23,6 +23,8 @@ class Modelopt final : public Dialect {
     return storages;
   }
 
+  ExpertLayout expert_layout() const override { return ExpertLayout::kTransposed; }
+
   std::string kv_algorithm(const KvScheme& scheme) const override {
     return modelopt_kv_algorithm(scheme);
   }

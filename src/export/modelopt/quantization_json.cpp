@@ -47,6 +47,11 @@ ordered_json group_json(const PlannedLayer& layer) {
   return group;
 }
 
+/// Experts in one tensor are one module to readers.
+std::string described_path(const PlannedLayer& layer) {
+  return layer.is_fused() ? layer.place->module() : layer.scheme.path;
+}
+
 /// Layers that are described alike.
 struct LayerGroup {
   ordered_json algorithm;
@@ -63,16 +68,20 @@ std::vector<LayerGroup> group_layers(const std::vector<PlannedLayer>& layers,
     LayerGroup& group = same != groups.end()
                             ? *same
                             : groups.emplace_back(LayerGroup{std::move(algorithm), &layer, {}});
-    group.paths.push_back(layer.scheme.path);
+    std::string path = described_path(layer);
+    if (group.paths.empty() || group.paths.back() != path) group.paths.push_back(std::move(path));
   }
   return groups;
 }
 
 ordered_json quantized_layers(const std::vector<PlannedLayer>& layers,
                               const AlgorithmChoice& choose) {
-  ordered_json::object_t json;  // paths differ: no need to look each up
-  for (const PlannedLayer& layer : layers)
-    json.emplace_back(layer.scheme.path, algorithm_json(*choose(layer.scheme), layer));
+  ordered_json::object_t json;  // paths differ but for those of experts, which are side by side
+  for (const PlannedLayer& layer : layers) {
+    std::string path = described_path(layer);
+    if (!json.empty() && json.back().first == path) continue;
+    json.emplace_back(std::move(path), algorithm_json(*choose(layer.scheme), layer));
+  }
   return json;
 }
 

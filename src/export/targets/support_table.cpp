@@ -11,6 +11,7 @@ namespace {
 using formats::BlockShape;
 
 constexpr std::string_view kModelopt = "modelopt";
+constexpr std::string_view kMxfp4 = "mxfp4";
 constexpr std::string_view kCompressed = "compressed-tensors";
 
 /// A storage of a dialect and who reads it.
@@ -41,6 +42,7 @@ constexpr std::array kSupport = {
     Support{kCompressed, "mxfp4-pack-quantized", true, true, true, true},
     Support{kCompressed, "mxfp6-pack-quantized", false, false, false, true},
     Support{kCompressed, "mxfp8-quantized", true, true, false, true},
+    Support{kMxfp4, "mxfp4", true, true, true, true},
 };
 
 bool reads(const Support& row, Target target) {
@@ -63,11 +65,15 @@ bool reads(const Support& row, Target target) {
 struct Case {
   const PlannedLayer& layer;
   std::string_view dialect;
-  bool mixed;  // the model has several storages
+  bool mixed;           // the model has several storages
+  bool biased_experts;  // experts of the model are quantized that lie in one tensor, with biases
 
   bool is(std::string_view storage) const { return layer.storage.name == storage; }
   BlockShape block() const { return layer.scheme.weight.block; }
   bool weight_only() const { return !layer.scheme.input.has_value(); }
+  /// One of experts that the model's own checkpoint holds in one tensor.
+  bool is_fused() const { return layer.place.has_value(); }
+  bool has_bias() const { return is_fused() && layer.place->has_bias; }
   bool is_expert() const { return layer.scheme.path.find(".experts.") != std::string::npos; }
   bool ends_with(std::string_view name) const { return layer.scheme.path.ends_with(name); }
 };
@@ -86,7 +92,39 @@ bool any_of(int64_t value, std::initializer_list<int64_t> values) {
   return std::ranges::find(values, value) != values.end();
 }
 
+constexpr std::string_view kApartText =
+    "it does not read one by one the experts that this model holds in one tensor: use --format "
+    "mxfp4_mlp_wo with --dialect mxfp4, or leave the experts out";
+constexpr std::string_view kBiasText =
+    "of experts with biases in one tensor (gpt-oss) it reads MXFP4 weights alone: use --format "
+    "mxfp4_mlp_wo with --dialect mxfp4, or leave the experts out";
+
+bool is_apart(const Case& c) { return c.is_fused() && !c.layer.is_fused(); }
+
 constexpr std::array kRules = {
+    Rule{kVllmSglang, &is_apart, kApartText},
+    Rule{kTrtllm, &is_apart, kApartText},
+    Rule{kTransformers, &is_apart, kApartText},
+    Rule{kVllmSglang, [](const Case& c) { return c.has_bias() && c.dialect == kModelopt; },
+         kBiasText},
+    Rule{kTrtllm,
+         [](const Case& c) { return c.has_bias() && c.dialect == kModelopt && !c.is("NVFP4"); },
+         "of experts with biases in one tensor (gpt-oss) it reads NVFP4 or MXFP4 weights: use "
+         "--format nvfp4_experts_only, or mxfp4_mlp_wo with --dialect mxfp4"},
+    Rule{kTrtllm,
+         [](const Case& c) { return c.biased_experts && !c.is_fused() && c.dialect == kModelopt; },
+         "beside experts with biases in one tensor (gpt-oss) it reads nothing else quantized: use "
+         "--format nvfp4_experts_only"},
+    Rule{kVllmSglang,
+         [](const Case& c) {
+           return c.is_fused() && c.dialect == kModelopt && !c.is("FP8") && !c.is("NVFP4");
+         },
+         "of experts in one tensor it reads FP8 and NVFP4"},
+    Rule{kTrtllm,
+         [](const Case& c) {
+           return c.is_fused() && c.dialect == kModelopt && !c.is("FP8") && !c.is("NVFP4");
+         },
+         "of experts in one tensor it reads FP8 and NVFP4"},
     Rule{kVllmSglang,
          [](const Case& c) {
            return c.is("pack-quantized") && c.block().cols > 0 &&
@@ -135,10 +173,11 @@ constexpr std::array kRules = {
     Rule{kTrtllm, [](const Case& c) { return c.is("mxfp4-pack-quantized") && !c.weight_only(); },
          "MXFP4 is read for weights alone: switch the input quantizers off in a recipe, or use "
          "w4a8_mxfp4_fp8 in --dialect modelopt"},
-    Rule{kTransformers, [](const Case& c) { return c.is_expert() && !c.is("pack-quantized"); },
+    Rule{kTransformers,
+         [](const Case& c) { return c.is_expert() && !c.is_fused() && !c.is("pack-quantized"); },
          "it loads experts from pack-quantized (INT4 or INT8 weights) alone: use --format int4, or "
          "leave the experts out"},
-    Rule{kTransformers, [](const Case& c) { return c.is_expert() && c.mixed; },
+    Rule{kTransformers, [](const Case& c) { return c.is_expert() && !c.is_fused() && c.mixed; },
          "it reads experts by the first of several config_groups: use one format for the model"},
 };
 
@@ -152,8 +191,8 @@ bool target_reads(Target target, std::string_view dialect, std::string_view stor
 }
 
 std::string rule_problem(Target target, std::string_view dialect, const PlannedLayer& layer,
-                         bool mixed) {
-  const Case seen{layer, dialect, mixed};
+                         bool mixed, bool biased_experts) {
+  const Case seen{layer, dialect, mixed, biased_experts};
   for (const Rule& rule : kRules) {
     if (std::ranges::find(rule.targets, target) == rule.targets.end()) continue;
     if (rule.breaks(seen)) return std::string(rule.text);

@@ -93,9 +93,15 @@ bool is_mixed(const std::vector<PlannedLayer>& layers) {
   });
 }
 
+bool has_biased_experts(const std::vector<PlannedLayer>& layers) {
+  return std::ranges::any_of(
+      layers, [](const PlannedLayer& layer) { return layer.place && layer.place->has_bias; });
+}
+
 void check_layers(const std::vector<PlannedLayer>& layers, const Dialect& dialect,
                   DType model_dtype, Target target, ProblemsByReason& found) {
   const bool mixed = is_mixed(layers);
+  const bool biased = has_biased_experts(layers);
   for (const PlannedLayer& layer : layers) {
     const std::string& path = layer.scheme.path;
     if (!target_reads(target, dialect.name(), layer.storage.name)) {
@@ -104,7 +110,7 @@ void check_layers(const std::vector<PlannedLayer>& layers, const Dialect& dialec
                                   alternatives(layer, dialect, model_dtype, target)));
       continue;
     }
-    const std::string rule = rule_problem(target, dialect.name(), layer, mixed);
+    const std::string rule = rule_problem(target, dialect.name(), layer, mixed, biased);
     if (!rule.empty())
       found.add(path, fmt::format("{} ({}): {}", target_title(target), layer.storage.name, rule));
   }
@@ -179,6 +185,24 @@ std::vector<std::string> target_problems(const std::vector<PlannedLayer>& layers
   std::vector<std::string> problems;
   found.append_to(problems);
   return problems;
+}
+
+std::string unread_experts(const std::vector<PlannedLayer>& layers, const Dialect& dialect) {
+  const auto expert = std::ranges::find_if(
+      layers, [](const PlannedLayer& layer) { return layer.place.has_value(); });
+  if (expert == layers.end()) return {};
+  const bool mixed = is_mixed(layers);
+  const bool biased = has_biased_experts(layers);
+  for (const TargetName& row : kTargets) {
+    if (row.target != Target::kAny &&
+        target_reads(row.target, dialect.name(), expert->storage.name) &&
+        rule_problem(row.target, dialect.name(), *expert, mixed, biased).empty())
+      return {};
+  }
+  return fmt::format(
+      "{}: experts that lie in one tensor; no engine reads them as {} of the {} dialect (Lathe "
+      "does); engines read MXFP4 weights: --format mxfp4_mlp_wo --dialect mxfp4",
+      expert->place->path, expert->storage.name, dialect.name());
 }
 
 }  // namespace lathe::exporting

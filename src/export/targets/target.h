@@ -37,4 +37,8 @@ std::vector<std::string> target_problems(const std::vector<PlannedLayer>& layers
                                          const std::vector<std::string>& unquantized,
                                          const Dialect& dialect, DType model_dtype, Target target);
 
+/// A warning if the dialect stores experts, which the model's own checkpoint holds in one tensor,
+/// as no engine reads them; "" if one does.
+std::string unread_experts(const std::vector<PlannedLayer>& layers, const Dialect& dialect);
+
 }  // namespace lathe::exporting

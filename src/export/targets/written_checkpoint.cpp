@@ -123,6 +123,29 @@ class ModuleCheck {
   bool compressed_;
 };
 
+constexpr std::string_view kFusedScale = "_weight_scale";
+constexpr std::string_view kBlocks = "_blocks";
+
+/// What is wrong with tensors that hold all experts of a layer.
+void check_fused_experts(const io::SafetensorsCheckpoint& checkpoint,
+                         std::vector<std::string>& problems) {
+  for (const TensorEntry& tensor : checkpoint.tensors()) {
+    const bool blocks = tensor.name.ends_with(kBlocks) && tensor.shape.size() == 4;
+    if (!blocks && !tensor.name.ends_with(kFusedScale)) continue;
+    const std::string path =
+        tensor.name.substr(0, tensor.name.size() - (blocks ? kBlocks : kFusedScale).size());
+    const TensorEntry* weight = blocks ? &tensor : checkpoint.find(path);
+    const TensorEntry* scale = blocks ? checkpoint.find(path + "_scales") : &tensor;
+    if (weight == nullptr || scale == nullptr) {
+      problems.push_back(path + ": codes without scales, or scales without codes");
+    } else if (blocks ? scale->shape != Shape(weight->shape.begin(), weight->shape.end() - 1)
+                      : weight->shape.size() != 3 ||
+                            (!scale->shape.empty() && scale->shape[0] != weight->shape[0])) {
+      problems.push_back(path + ": the scales do not fit the experts' weights");
+    }
+  }
+}
+
 std::vector<std::string> quantized_modules(const io::SafetensorsCheckpoint& checkpoint) {
   std::vector<std::string> paths;
   for (const TensorEntry& tensor : checkpoint.tensors()) {
@@ -164,9 +187,13 @@ std::vector<std::string> written_problems(const io::SafetensorsCheckpoint& check
   if (!config.is_object() || !config.contains("quantization_config")) return {};
   const nlohmann::json& section = config["quantization_config"];
   const bool compressed = dialect == "compressed-tensors";
-  std::vector<std::string> problems =
-      compressed ? compressed_config_problems(section, target)
-                 : modelopt_config_problems(section, json_file(folder / "hf_quant_config.json"));
+  std::vector<std::string> problems;
+  check_fused_experts(checkpoint, problems);
+  if (dialect == "mxfp4") return problems;
+  for (std::string& problem :
+       compressed ? compressed_config_problems(section, target)
+                  : modelopt_config_problems(section, json_file(folder / "hf_quant_config.json")))
+    problems.push_back(std::move(problem));
   const std::vector<std::string> paths = quantized_modules(checkpoint);
   for (const std::string& path : paths) {
     const std::string problem = ModuleCheck(checkpoint, path, compressed).problem();

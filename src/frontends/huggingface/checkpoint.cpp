@@ -134,6 +134,7 @@ OpenedModel open_huggingface(const fs::path& folder, const OpenOptions& options)
   } else {
     build_unknown(config, options, store, model);
   }
+  model.fused = store.take_fused();
   model.tensors = store.take_sources();
   model.files = find_auxiliary_files(folder);
   return opened;

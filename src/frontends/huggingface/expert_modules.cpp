@@ -140,6 +140,10 @@ ModulePtr ExpertModules::build(const std::string& layer_path) {
   const std::string experts_path = join_path(path, "experts");
   split_fused_experts(experts_path, experts_, config_.hidden_size, leaves_.weights().store());
   leaves_.weights().check_count("the number of experts", experts_.num_experts);
+  if (experts_.interleaved) {
+    for (const char* name : {"gate_up_proj", "down_proj"})
+      leaves_.weights().store().fuse(fused_linears(experts_path, name, experts_.num_experts));
+  }
   if (!block_graph_) make_graphs();
   ModulePtr module = composite(config_.family + "SparseMoeBlock", block_graph_);
   module->add_child(experts_.router, router(join_path(path, experts_.router)));

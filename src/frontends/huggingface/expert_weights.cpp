@@ -117,4 +117,19 @@ void split_fused_experts(const std::string& path, const ExpertsConfig& experts, 
   Splitter(path, experts, hidden_size, store).split();
 }
 
+ir::FusedLinears fused_linears(const std::string& path, const std::string& name, int64_t count) {
+  ir::FusedLinears fused{.path = fmt::format("{}.{}", path, name), .members = {}};
+  for (int64_t e = 0; e < count; ++e)
+    fused.members.push_back(fmt::format("{}.{}.{}", path, e, name));
+  return fused;
+}
+
+void split_transposed_experts(const std::string& path, TensorStore& store) {
+  const std::vector<int64_t> shape = store.find(path + ".down_proj")->shape;
+  const ExpertsConfig experts{.num_experts = shape[0], .size = shape[1], .interleaved = true};
+  Splitter(path, experts, shape[2], store).split();
+  for (const char* name : {"gate_up_proj", "down_proj"})
+    store.fuse(fused_linears(path, name, shape[0]));
+}
+
 }  // namespace lathe::frontends

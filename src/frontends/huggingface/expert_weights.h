@@ -16,4 +16,11 @@ namespace lathe::frontends {
 void split_fused_experts(const std::string& path, const ExpertsConfig& experts, int64_t hidden_size,
                          TensorStore& store);
 
+/// NAME of all experts below `path`, held in one tensor "PATH.NAME".
+ir::FusedLinears fused_linears(const std::string& path, const std::string& name, int64_t count);
+
+/// The same for tensors of a layout that their shapes alone tell: gate_up_proj [E, K, 2 N] and
+/// down_proj [E, N, K] at `path`, biases beside them. Gate and up stay one Linear an expert.
+void split_transposed_experts(const std::string& path, TensorStore& store);
+
 }  // namespace lathe::frontends

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "frontends/huggingface/cache_scales.h"
+#include "frontends/huggingface/packed_experts.h"
 #include "frontends/huggingface/packed_weight.h"
 #include "frontends/huggingface/quant_algos.h"
 #include "frontends/huggingface/weights.h"
@@ -183,6 +184,7 @@ const QuantAlgo& algo_called(const std::string& name, const QuantizationConfig& 
 /// Decodes the linears one by one, each as the config says of it.
 void decode_linears(const QuantizationConfig& config, TensorStore& store, at::ScalarType dtype,
                     QuantizedSource& source, std::vector<std::string>& problems) {
+  const PackedExperts experts = split_packed_experts(store, problems);
   const bool mixed = config.quant_algo == kMixed;
   const LayerAlgo all{config.quant_algo, config.group_size};
   if (!mixed) algo_called(all.quant_algo, config);
@@ -191,7 +193,10 @@ void decode_linears(const QuantizationConfig& config, TensorStore& store, at::Sc
       problems.push_back(fmt::format("{} is in exclude_modules, but has a weight_scale", path));
       continue;
     }
-    const auto found = config.layers.find(path);
+    const auto expert = experts.find(path);
+    auto found = config.layers.find(path);
+    if (found == config.layers.end() && expert != experts.end())
+      found = config.layers.find(expert->second.module);
     if (mixed && found == config.layers.end()) {
       problems.push_back(
           fmt::format("{} has a weight_scale, but is not in quantized_layers", path));
@@ -200,7 +205,9 @@ void decode_linears(const QuantizationConfig& config, TensorStore& store, at::Sc
     const LayerAlgo& layer = mixed ? found->second : all;
     auto linear = decode_linear(path, algo_called(layer.quant_algo, config), layer.group_size,
                                 dtype, store, problems);
-    if (linear) source.linears.push_back(std::move(*linear));
+    if (!linear) continue;
+    if (expert != experts.end()) linear->tensors = expert->second.tensors;
+    source.linears.push_back(std::move(*linear));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "frontends/huggingface/mxfp4_experts.h"
 
 #include "base/error.h"
+#include "frontends/huggingface/expert_weights.h"
 #include "frontends/huggingface/packed_weight.h"
 #include "frontends/huggingface/weights.h"
 #include "frontends/problem_list.h"
@@ -119,6 +120,7 @@ class Mxfp4Reader {
                                 .tensors = {fused.blocks.name, fused.scales.name},
                                 .scales = packed.scales});
     }
+    store_.fuse(fused_linears(fused.path, fused.name, fused.count()));
     store_.split(fused.blocks.name, std::move(parts));
     store_.drop(fused.scales.name, "decoded into the weights of the experts");
   }

@@ -79,7 +79,7 @@ void MaxCalibration::finish(const ScaleOptions& options) {
     }
     finish_group(conversion_, conversion_.groups[group], options);
   }
-  finish_expert_inputs();
+  finish_experts();
   for (size_t index : attentions_) {
     const QuantizedAttention& attention = conversion_.attentions[index];
     for (TensorQuantizer* quantizer : attention.quantizers()) {
@@ -89,7 +89,7 @@ void MaxCalibration::finish(const ScaleOptions& options) {
   }
 }
 
-void MaxCalibration::finish_expert_inputs() const {
+void MaxCalibration::finish_experts() const {
   std::unordered_set<size_t> own;
   for (size_t group : groups_) {
     own.insert(conversion_.groups[group].begin(), conversion_.groups[group].end());
@@ -98,6 +98,11 @@ void MaxCalibration::finish_expert_inputs() const {
     const bool is_own = std::any_of(layers.begin(), layers.end(),
                                     [&](size_t layer) { return own.contains(layer); });
     if (is_own) finish_inputs(conversion_, layers);
+  }
+  for (const std::vector<size_t>& layers : conversion_.fused) {
+    const bool all_own = std::all_of(layers.begin(), layers.end(),
+                                     [&](size_t layer) { return own.contains(layer); });
+    if (all_own) finish_fused_weights(conversion_, layers);
   }
 }
 

@@ -31,7 +31,7 @@ class MaxCalibration {
   void finish(const ScaleOptions& options);
 
  private:
-  void finish_expert_inputs() const;
+  void finish_experts() const;
 
   void for_each_activation_quantizer(const std::function<void(TensorQuantizer&)>& visit) const;
 
