@@ -53,6 +53,8 @@ void eval(const EvalOptions& options) {
   std::optional<Model> reference;
   if (!options.reference.empty())
     reference = Model::open(options.reference, open_options(options.dtype));
+  if (const std::string problem = evaluation_problem(model); !problem.empty())
+    throw UserError(problem);
   const TokenBlocks data = load_tokens(path, model, options.data);
   const Evaluation evaluation = evaluate(model, data, reference ? &*reference : nullptr);
   if (options.json) {

@@ -55,8 +55,8 @@ void add_calibration_options(CLI::App& command, QuantizeJob& job) {
   command
       .add_option(
           "--calib", job.calibration,
-          ".txt, .jsonl (text or messages), .safetensors/.npy (input_ids [N, L]), or builtin; of a "
-          ".pt2: .safetensors/.npz with its inputs by name")
+          ".txt, .jsonl (text or messages), .safetensors/.npz (input_ids [N, L], or all inputs by "
+          "name), or builtin; of a .pt2: .safetensors/.npz with its inputs by name")
       ->type_name("DATA")
       ->group(group);
   command

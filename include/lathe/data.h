@@ -25,19 +25,21 @@ struct DataOptions {
 /// that is shorter is left out), .jsonl (a text or a list of messages a line, joined in order and
 /// cut likewise), .safetensors or .npy (int64 input_ids [N, L], cut to seq_len), or "builtin" (the
 /// text that comes with Lathe). UserError or DataError: no such file, too short for one block, ids
-/// outside the model's vocabulary, ...
+/// outside the model's vocabulary, a model that takes more than input_ids or none, ...
 TokenBlocks load_tokens(const std::string& path, const Model& model,
                         const DataOptions& options = {});
 
-/// Calibration data of a torch.export program: batches of its inputs, by name, from a .safetensors
-/// or .npz file (.npy for a program with one input). Each tensor holds samples along its first
-/// dimension, which is cut into batches: of the size that the program was exported with, or of at
-/// most 16 where it takes any. A tensor that fits as it is, beside others that hold several
-/// batches, is given to each. `samples`: at most so many are taken; 0 for all. Numbers of another
+/// Calibration data of any model that can be run: batches of its inputs, by name, from a
+/// .safetensors or .npz file (.npy for a model with one input). Each tensor holds samples along its
+/// first dimension, which is cut into batches: of the size that a torch.export program was exported
+/// with, or of a few where the model takes any. A tensor that fits a program as it is, beside
+/// others that hold several batches, is given to each. `samples`: at most so many are taken; 0 for
+/// all. `seq_len`: of token ids [N, L] the first so many of each row; 0 for all. Numbers of another
 /// width are converted. DataError that lists all that does not fit: names, shapes expected and
-/// found. What is left out is said in `warnings`, if it is not null.
+/// found, ids outside the vocabulary. What is left out is said in `warnings`, if it is not null.
 std::vector<NamedTensors> load_batches(const std::string& path, const Model& model,
                                        int64_t samples = 0,
-                                       std::vector<std::string>* warnings = nullptr);
+                                       std::vector<std::string>* warnings = nullptr,
+                                       int64_t seq_len = 0);
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "lathe/data.h"
 #include "lathe/model.h"
@@ -29,6 +30,10 @@ struct Evaluation {
   };
   std::optional<Divergence> divergence;
 };
+
+/// Why a model has no perplexity, in a sentence: it is not a decoder that predicts the next token.
+/// "" if it has one.
+std::string evaluation_problem(const Model& model);
 
 /// Runs block by block of layers, so that one block's weights are in memory at a time. Both models
 /// must have the same vocabulary.

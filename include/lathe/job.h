@@ -23,7 +23,7 @@ struct QuantizeJob {
   std::string calibration;  // a file, "builtin", or "" for none
   int64_t samples = 128;
   int64_t seq_len = 0;               // 0: 512 for text, the length of the rows for ids
-  std::string dialect = "modelopt";  // or "compressed-tensors"
+  std::string dialect = "modelopt";  // "compressed-tensors", "mxfp4"
   std::string target;  // "vllm", "sglang", "trtllm", "transformers"; "": the rules of all alone
   int64_t max_shard_bytes = 5'000'000'000;
   bool fuse_scales = true;

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "api/export_report.h"
+#include "api/model_inputs.h"
 #include "api/scheme.h"
 #include "api/source_scales.h"
 #include "api/token_batches.h"
@@ -116,14 +117,19 @@ class CheckpointPlanner {
   }
 
   void plan_calibration() {
+    const bool text = !impl().model.has_graph() || takes_text(impl());
     const bool wanted = draft_.wants_calibration(
-        "--calib FILE (.txt, .jsonl, .safetensors, .npy), or --calib builtin for the text that "
-        "comes with Lathe");
+        text ? "--calib FILE (.txt, .jsonl, .safetensors, .npy), or --calib builtin for the text "
+               "that comes with Lathe"
+             : "--calib FILE (.safetensors or .npz) with " + required_inputs(impl()));
     if (!wanted) return;
     draft_.collect_problem([&] {
-      prepared_.calibration = load_tokens(job_.calibration, prepared_.model,
-                                          {.samples = job_.samples, .seq_len = job_.seq_len});
-      summary().calibration_tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
+      prepared_.calibration = load_calibration(job_, prepared_.model, summary().warnings);
+      if (prepared_.calibration->is_text) {
+        summary().calibration_tokens = prepared_.calibration->tokens;
+      } else {
+        summary().calibration_samples = prepared_.calibration->samples;
+      }
     });
   }
 
@@ -131,6 +137,8 @@ class CheckpointPlanner {
     if (job_.eval_text.empty()) return;
     draft_.collect_problem([&] {
       impl().require_graph("--eval-text");
+      const std::string problem = evaluation_problem(prepared_.model);
+      if (!problem.empty()) throw_user("--eval-text: {}", problem);
       prepared_.evaluation = load_tokens(job_.eval_text, prepared_.model,
                                          {.samples = job_.eval_samples, .seq_len = job_.seq_len});
     });
@@ -142,11 +150,8 @@ class CheckpointPlanner {
                                    prepared_.model.path(), job_.all_experts ? "|all experts" : "");
     if (!job_.recipe.empty()) text += "|" + enabled_quantizers();
     if (prepared_.calibration) {
-      uint64_t hash = 14695981039346656037ull;
-      for (int64_t id : prepared_.calibration->ids)
-        hash = (hash ^ static_cast<uint64_t>(id)) * 1099511628211ull;
       text += fmt::format("|{}x{}|{:016x}", prepared_.calibration->samples,
-                          prepared_.calibration->seq_len, hash);
+                          prepared_.calibration->tokens, prepared_.calibration->hash);
     }
     return text;
   }
@@ -245,7 +250,7 @@ class CheckpointPlanner {
       const int64_t hidden = impl().model.config.value("hidden_size", int64_t{0});
       const int64_t inner =
           std::max(impl().model.config.value("intermediate_size", int64_t{0}), hidden);
-      const int64_t tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
+      const int64_t tokens = prepared_.calibration->tokens;
       memory += std::min<int64_t>(2 * tokens * hidden, static_cast<int64_t>(kActivationBudget));
       memory += 2 * kBatchTokens * (4 * inner + 8 * hidden);
     }
@@ -260,7 +265,7 @@ class CheckpointPlanner {
     constexpr double kStart = 0.3;
     double work = static_cast<double>(summary().bytes_read) / kPackedBytes;
     if (prepared_.calibration && summary().needs_calibration)
-      work += 2 * active_weights() * static_cast<double>(summary().calibration_tokens) / kFlops;
+      work += 2 * active_weights() * static_cast<double>(prepared_.calibration->tokens) / kFlops;
     return kStart + work / max_threads();
   }
 

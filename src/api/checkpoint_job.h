@@ -2,17 +2,18 @@
 
 #include <optional>
 
+#include "api/calibration_data.h"
 #include "api/job_draft.h"
 #include "export/hf_checkpoint/checkpoint_exporter.h"
 
 namespace lathe::api {
 
 /// A job that writes a checkpoint, made ready: the model with its quantizers, the calibration
-/// tokens, the checkpoint's plan. What stands in the way is in summary.problems.
+/// data, the checkpoint's plan. What stands in the way is in summary.problems.
 struct CheckpointJob {
   Model model;
   QuantizePlan summary;
-  std::optional<TokenBlocks> calibration;
+  std::optional<CalibrationData> calibration;
   std::optional<TokenBlocks> evaluation;
   std::optional<exporting::CheckpointPlan> checkpoint;  // if nothing stands in its way
 };

@@ -6,7 +6,6 @@
 #include "api/expert_calibration.h"
 #include "api/export_report.h"
 #include "api/folded_weights.h"
-#include "api/token_batches.h"
 #include "api/unit_writer.h"
 #include "base/error.h"
 #include "base/progress.h"
@@ -131,7 +130,7 @@ class JobRunner {
   }
 
   void run_calibrated() {
-    ModelStream stream(prepared_.model.impl(), token_batches(*prepared_.calibration, kBatchTokens));
+    ModelStream stream(prepared_.model.impl(), prepared_.calibration->batches);
     std::optional<EvaluationStream> evaluation;
     if (prepared_.evaluation) evaluation.emplace(prepared_.model.impl(), *prepared_.evaluation);
     const size_t needed = stages_needed(stream);
@@ -164,7 +163,7 @@ class JobRunner {
   }
 
   int64_t total_work(size_t stages, const std::optional<EvaluationStream>& evaluation) const {
-    const auto tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
+    const int64_t tokens = prepared_.calibration->tokens;
     return tokens * static_cast<int64_t>(stages) + (evaluation ? evaluation->work() : 0);
   }
 
@@ -183,15 +182,18 @@ class JobRunner {
     std::vector<size_t> groups, attentions;
     std::vector<const exporting::ExportUnit*> unfinished;
     for (const exporting::ExportUnit* unit : units) {
-      const auto more_groups = writer_.groups_of(*unit);
+      // Readers of one value may lie in several stages, as the cross-attentions of a decoder do:
+      // the first stage calibrates all of them.
+      for (const size_t group : writer_.groups_of(*unit)) {
+        if (calibrated_.insert(group).second) groups.push_back(group);
+      }
       const auto more_attentions = writer_.attentions_of(*unit);
-      groups.insert(groups.end(), more_groups.begin(), more_groups.end());
       attentions.insert(attentions.end(), more_attentions.begin(), more_attentions.end());
       if (!exporter_.unit_finished(unit->name)) unfinished.push_back(unit);
     }
     quantization::MaxCalibration calibration(conversion(), groups, attentions);
     calibration.begin();
-    const int64_t tokens = static_cast<int64_t>(prepared_.calibration->ids.size());
+    const int64_t tokens = prepared_.calibration->tokens;
     const auto per_batch = tokens / static_cast<int64_t>(stream.batch_count());
     if (run) run_stage(stream, stage, [&] { progress.advance(per_batch); });
     // A finished unit is calibrated again only where later stages or an evaluation read it.

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "api/builtin_text.h"
-#include "api/model_impl.h"
+#include "api/model_inputs.h"
 #include "base/error.h"
 #include "base/output_file.h"
 #include "io/json.h"
@@ -50,7 +50,7 @@ std::string read_jsonl(const std::string& path) {
 /// Cuts a stream of ids into blocks; a shorter rest is left out.
 TokenBlocks cut(std::vector<int64_t> ids, const DataOptions& options, const std::string& source) {
   TokenBlocks blocks{.source = source};
-  blocks.seq_len = options.seq_len > 0 ? options.seq_len : kDefaultSeqLen;
+  blocks.seq_len = options.seq_len;
   const auto available = static_cast<int64_t>(ids.size()) / blocks.seq_len;
   if (available == 0) {
     throw_data("{}: {} tokens are fewer than one block of {} (--seq-len)", source, ids.size(),
@@ -116,19 +116,34 @@ TokenBlocks load_text(std::string_view text, const std::string& source, const Mo
 
 TokenBlocks load_tokens(const std::string& path, const Model& model, const DataOptions& options) {
   const std::string extension = std::filesystem::path(path).extension().string();
+  const Model::Impl& impl = model.impl();
+  if (impl.model.has_graph() && !api::takes_text(impl)) {
+    throw_user(
+        "{}: {} takes {}, which token ids alone are not: give a .safetensors or .npz file "
+        "with tensors of these names",
+        path == "builtin" ? "builtin text" : path, model.architecture(),
+        api::required_inputs(impl));
+  }
+  const std::optional<int64_t> longest = api::longest_sequence(impl);
+  DataOptions cuts = options;  // of text, which has no length of its own
+  if (cuts.seq_len == 0) cuts.seq_len = std::min(kDefaultSeqLen, longest.value_or(kDefaultSeqLen));
   TokenBlocks blocks;
   if (path == "builtin") {
-    blocks = load_text(api::builtin_calibration_text(), "builtin text", model, options);
+    blocks = load_text(api::builtin_calibration_text(), "builtin text", model, cuts);
   } else if (extension == ".safetensors" || extension == ".npy" || extension == ".npz") {
     blocks = take_rows(find_ids(load_tensors(path), path), options, path);
   } else if (extension == ".jsonl") {
-    blocks = load_text(read_jsonl(path), path, model, options);
+    blocks = load_text(read_jsonl(path), path, model, cuts);
   } else if (extension == ".txt") {
-    blocks = load_text(read_file(path), path, model, options);
+    blocks = load_text(read_file(path), path, model, cuts);
   } else {
     throw_user(
         "{}: data is read from .txt, .jsonl, .safetensors, .npy and .npz files, or \"builtin\"",
         path);
+  }
+  if (longest && blocks.seq_len > *longest) {
+    throw_user("{}: blocks of {} tokens, {} takes {}: give --seq-len {}", path, blocks.seq_len,
+               model.architecture(), *longest, *longest);
   }
   check_vocabulary(blocks, model.vocab_size());
   return blocks;

@@ -18,4 +18,18 @@ std::vector<ops::NamedTensors> token_batches(const TokenBlocks& blocks, int64_t 
   return batches;
 }
 
+int64_t tokens_of_sample(const at::Tensor& input) {
+  constexpr int64_t kPatch = 16;
+  switch (input.dim()) {
+    case 2:
+      return std::max<int64_t>(1, input.size(1));
+    case 3:
+      return std::max<int64_t>(1, input.size(2) / 2);
+    case 4:
+      return std::max<int64_t>(1, input.size(2) * input.size(3) / (kPatch * kPatch));
+    default:
+      return 1;
+  }
+}
+
 }  // namespace lathe::api
