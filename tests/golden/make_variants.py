@@ -438,9 +438,11 @@ VARIANTS = {
         None,
     ),
     "bert_masked_lm": ("BertForMaskedLM", transformers.BertConfig(**BERT, type_vocab_size=3), None),
+    "bert_untied": ("BertForMaskedLM", transformers.BertConfig(**BERT, tie_word_embeddings=False), None),
     "bert_old_norms": ("BertForMaskedLM", transformers.BertConfig(**BERT), with_old_norms),
     "bert_classifier": ("BertForSequenceClassification", transformers.BertConfig(**BERT, num_labels=5), None),
     "bert_causal": ("BertModel", transformers.BertConfig(**BERT, is_decoder=True, hidden_act="relu"), None),
+    "roberta_untied": ("RobertaForMaskedLM", transformers.RobertaConfig(**ROBERTA, tie_word_embeddings=False), None),
     "roberta_masked_lm": ("RobertaForMaskedLM", transformers.RobertaConfig(**ROBERTA), None),
     "roberta_classifier": (
         "RobertaForSequenceClassification",

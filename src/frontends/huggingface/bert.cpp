@@ -155,18 +155,25 @@ class BertBuilder {
     return root;
   }
 
-  /// The projection to the vocabulary, tied to the embedding; its bias has two names.
-  ModulePtr vocabulary_linear(const ir::Module& root, const std::string& path,
-                              const std::string& bias_path) {
+  /// Gives `head` the projection to the vocabulary, tied to the embedding, as "decoder", and the
+  /// "bias" that it has too: one parameter under two names, or, untied, two of which the
+  /// projection's counts.
+  void add_vocabulary(const ir::Module& root, ir::Module& head, const std::string& path,
+                      const std::string& bias_path) {
     const std::string embedding = at("embeddings.word_embeddings.weight");
     const bool tied =
         tie_parameter(config_.tied, path + ".weight", embedding, leaves_.weights(), model_);
     ModulePtr module = tied ? tied_linear(root.at(at("embeddings.word_embeddings")))
                             : leaves_.linear(path, config_.vocab_size, config_.hidden, false);
     const std::string own_bias = path + ".bias";
-    tie_parameter(true, own_bias, bias_path, leaves_.weights(), model_);
-    module->parameters.set("bias", leaves_.weights().take(bias_path, {config_.vocab_size}));
-    return module;
+    Weights& weights = leaves_.weights();
+    const bool differs = !config_.tied && weights.has(own_bias) && weights.has(bias_path) &&
+                         !weights.tie(own_bias, bias_path);
+    if (!differs) tie_parameter(true, own_bias, bias_path, weights, model_);
+    const ir::ParameterPtr bias = weights.take(bias_path, {config_.vocab_size});
+    head.parameters.set("bias", bias);
+    module->parameters.set("bias", differs ? weights.take(own_bias, {config_.vocab_size}) : bias);
+    head.add_child("decoder", std::move(module));
   }
 
   ModulePtr bert_masked_lm() {
@@ -183,9 +190,7 @@ class BertBuilder {
     transform->add_child("LayerNorm", norm(path + ".LayerNorm"));
     ModulePtr head = make("LMPredictionHead", chain_graph({"transform", "decoder"}));
     head->add_child("transform", std::move(transform));
-    ModulePtr decoder = vocabulary_linear(*root, "cls.predictions.decoder", "cls.predictions.bias");
-    head->parameters.set("bias", *decoder->parameters.find("bias"));
-    head->add_child("decoder", std::move(decoder));
+    add_vocabulary(*root, *head, "cls.predictions.decoder", "cls.predictions.bias");
     root->add_child("cls", make("OnlyMLMHead", chain_graph({"predictions"})))
         .add_child("predictions", std::move(head));
     return root;
@@ -200,9 +205,7 @@ class BertBuilder {
     head->add_child("dense", dense("lm_head.dense", config_.hidden, config_.hidden));
     head->add_child("activation", make_activation("gelu"));
     head->add_child("layer_norm", norm("lm_head.layer_norm"));
-    ModulePtr decoder = vocabulary_linear(*root, "lm_head.decoder", "lm_head.bias");
-    head->parameters.set("bias", *decoder->parameters.find("bias"));
-    head->add_child("decoder", std::move(decoder));
+    add_vocabulary(*root, *head, "lm_head.decoder", "lm_head.bias");
     root->add_child("lm_head", std::move(head));
     return root;
   }
