@@ -178,8 +178,8 @@ class ModelFree(ProgramTest):
         self.fail_with(USER_ERROR, "inspect", folder, says=["x has some, give the path of one such folder"])
 
     def test_shards_and_index_that_disagree(self):
-        a, b = {"a": ones(4)}, {"a": ones(4), "b": ones(4)}
-        cases = [(DATA_ERROR, {"1.safetensors": a, "2.safetensors": b}, None, 'tensor "a" is in both'),
+        a, b, c = {"a": ones(4)}, {"a": ones(4), "b": ones(4)}, {"a": ones(4), "c": ones(4)}
+        cases = [(DATA_ERROR, {"1.safetensors": c, "2.safetensors": b}, None, 'tensor "a" is in both'),
                  (USER_ERROR, {"1.safetensors": a}, {"a": "1.safetensors", "b": "2.safetensors"}, "2.safetensors"),
                  (DATA_ERROR, {"1.safetensors": a}, {"a": "1.safetensors", "b": "1.safetensors"}, 'tensor "b" is not in'),
                  (DATA_ERROR, {"1.safetensors": b}, {"b": "1.safetensors"}, 'tensor "a" is not in weight_map'),
