@@ -44,7 +44,7 @@ class Mxfp4 final : public Dialect {
     for (const LayerScheme& layer : layers) {
       const bool fits = same_storage(layer.weight, formats::kMxfp4) && !layer.input.has_value() &&
                         !layer.pre_quant_scale;
-      storages.push_back(fits ? std::optional(storage()) : std::nullopt);
+      add_storage(storages, fits ? std::optional(storage()) : std::nullopt);
     }
     return storages;
   }
@@ -76,10 +76,10 @@ class Mxfp4 final : public Dialect {
 
  private:
   static LayerStorage storage() {
-    return {.name = "mxfp4",
-            .packing = formats::Packing::kNibbles,
-            .parts = {{LayerPart::kWeight, "blocks", DType::kU8, PartShape::kPacked},
-                      {LayerPart::kWeightScale, "scales", DType::kU8, PartShape::kGrid}}};
+    LayerStorage storage{.name = "mxfp4", .packing = formats::Packing::kNibbles, .parts = {}};
+    storage.parts.push_back({LayerPart::kWeight, "blocks", DType::kU8, PartShape::kPacked});
+    storage.parts.push_back({LayerPart::kWeightScale, "scales", DType::kU8, PartShape::kGrid});
+    return storage;
   }
 };
 
