@@ -207,7 +207,8 @@ class Converter {
 
   TensorQuantizer& add_resolved(const std::string& full_name, ir::Module& module,
                                 std::string_view name, const ResolvedQuantizer& resolved) {
-    const bool enabled = resolved.enabled && (resolved.module_is_named || !reserved_.contains(module));
+    const bool enabled =
+        resolved.enabled && (resolved.module_is_named || !reserved_.contains(module));
     const auto role = name == kWeightQuantizer ? TensorQuantizer::Role::kWeight
                                                : TensorQuantizer::Role::kActivation;
     auto quantizer = std::make_shared<TensorQuantizer>(full_name, false, resolved.stages, role);
