@@ -125,8 +125,8 @@ std::vector<PlannedLayer> plan_layers(const ir::Model& model, QuantizationScheme
     LayerScheme& layer = scheme.layers[i];
     const auto place = places.find(layer.path);
     const auto fused = place == places.end() ? std::nullopt : std::optional(place->second);
-    if (auto problem = plan_layer(model, dialect, std::move(layer), std::move(storages[i]), fused,
-                                  planned)) {
+    if (auto problem =
+            plan_layer(model, dialect, std::move(layer), std::move(storages[i]), fused, planned)) {
       found.add(layer.path, std::move(*problem));  // it was not taken
     } else {
       layers.push_back(std::move(planned));
