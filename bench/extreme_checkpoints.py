@@ -6,7 +6,7 @@
 makes them (of an unknown architecture; the large tensor is a sparse file), runs `lathe inspect`, `plan` and `quantize`
 on each, checks what was written against the source, kills a run in its middle, resumes it and compares the bytes.
 Prints seconds and the largest anonymous memory (RssAnon, looked at every 10 ms) of each run; fails if something is
-wrong, or if a run needs more than --limit MB. The large tensor writes 6 GB.
+wrong, or if a run needs more than --limit MiB. The large tensor writes 6 GB.
 """
 
 import argparse
@@ -167,9 +167,9 @@ def kill_in_the_middle(command: list[str], partial: pathlib.Path, units: int) ->
 
 def measure(name: str, command: list[str], limit: int) -> None:
     seconds, peak = run(command)
-    print(f"{name:24} {seconds:6.1f} s {peak / 1e6:6.0f} MB", flush=True)
-    if peak > limit * 1e6:
-        raise SystemExit(f"{name} needs more than {limit} MB")
+    print(f"{name:24} {seconds:6.1f} s {peak / 2**20:6.0f} MiB", flush=True)
+    if peak > limit * 2**20:
+        raise SystemExit(f"{name} needs more than {limit} MiB")
 
 
 def main() -> None:
@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--folder", type=pathlib.Path, required=True, help="for the checkpoints and the outputs")
     parser.add_argument("--only", choices=["many", "flat", "large"])
     parser.add_argument("--tensors", type=int, default=200_000)
-    parser.add_argument("--limit", type=int, default=600, help="MB of anonymous memory")
+    parser.add_argument("--limit", type=int, default=600, help="MiB of anonymous memory")
     parser.add_argument("--keep", action="store_true", help="the checkpoints")
     arguments = parser.parse_args()
     for kind in [arguments.only] if arguments.only else ["many", "flat", "large"]:

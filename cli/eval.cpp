@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/dtype_option.h"
 #include "cli/evaluation_text.h"
+#include "cli/freed_memory.h"
 #include "cli/json_output.h"
 #include "cli/option_values.h"
 #include "cli/session_options.h"
@@ -49,6 +50,7 @@ std::string data_path(const EvalOptions& options) {
 void eval(const EvalOptions& options) {
   const std::string path = data_path(options);
   start_session(options.session);
+  keep_freed_memory();
   Model model = Model::open(options.model, open_options(options.dtype));
   std::optional<Model> reference;
   if (!options.reference.empty())

@@ -1,12 +1,11 @@
 #include <fmt/format.h>
 
-#include <malloc.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 
 #include "cli/commands.h"
+#include "cli/freed_memory.h"
 #include "cli/interrupt.h"
 #include "cli/parse_errors.h"
 #include "lathe/error.h"
@@ -66,15 +65,6 @@ int end_with(const Error& error) {
   return kInternalError;
 }
 
-/// Operators allocate and free megabytes each. Taken from the system anew, every page of them would
-/// be cleared again.
-void keep_freed_memory() {
-#ifdef __GLIBC__
-  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 64 << 20);
-#endif
-}
-
 int run_program(int argc, char** argv) {
   CLI::App program("Lathe makes trained models smaller and faster, and measures what that costs.",
                    "lathe");
@@ -97,7 +87,7 @@ int run_program(int argc, char** argv) {
 }  // namespace lathe::cli
 
 int main(int argc, char** argv) {
-  lathe::cli::keep_freed_memory();
+  lathe::cli::return_freed_memory();
   lathe::cli::install_interrupt_handler();
   const int code = lathe::cli::run_program(argc, argv);
   if (std::fflush(stdout) == 0) return code;

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/evaluation_text.h"
 #include "cli/expert_table.h"
+#include "cli/freed_memory.h"
 #include "cli/interrupt.h"
 #include "cli/job_options.h"
 #include "cli/json_output.h"
@@ -47,6 +48,7 @@ void quantize(const JobOptions& options) {
   announce_resume_on_interrupt();
   QuantizeJob job = options.job;
   job.layer_errors = !options.report.empty();
+  job.planned = [](const QuantizePlan&) { keep_freed_memory(); };
   const QuantizeReport report = run_job(job);
   if (!options.report.empty()) write_text_file(options.report, report_html(options.job, report));
   if (options.json) {

@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/dtype_option.h"
+#include "cli/freed_memory.h"
 #include "cli/session_options.h"
 #include "cli/text_file.h"
 #include "cli/text_table.h"
@@ -46,6 +47,7 @@ std::string outputs_text(const NamedTensors& outputs) {
 void run(const RunOptions& options) {
   check_may_write(options.output, options.force, "-o");
   start_session(options.session);
+  keep_freed_memory();
   Model model = Model::open(options.model, open_options(options.dtype));
   const NamedTensors inputs = load_tensors(options.inputs);
   warn_of_unused_inputs(model, inputs);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@ namespace lathe {
 
 /// `lathe quantize`: from file to file. A checkpoint is worked on block by block; a torch.export
 /// program (.pt2) becomes another one (export_program).
+struct QuantizePlan;
+
 struct QuantizeJob {
   std::string model;
   std::string output;
@@ -34,6 +37,8 @@ struct QuantizeJob {
   std::string eval_text;     // evaluate what is shipped, before it is written; "" for no evaluation
   int64_t eval_samples = 0;  // 0: all
   bool layer_errors = false;  // measure each layer's relative error (reads weights once more)
+  /// run_job() calls it once, when nothing stands in the way and the work begins.
+  std::function<void(const QuantizePlan&)> planned = {};
 };
 
 /// What would be done, and everything that stands in the way.

@@ -20,6 +20,7 @@ QuantizeReport run_prepared(const QuantizeJob& job, Job prepared, const Run& run
   if (job.output.empty()) throw_user("the job has no output");
   api::refuse_problems(prepared.summary.problems, prepared.summary.problem_kind);
   for (const std::string& warning : prepared.summary.warnings) spdlog::warn("{}", warning);
+  if (job.planned) job.planned(prepared.summary);
   QuantizeReport report = run(job, prepared);
   report.plan = std::move(prepared.summary);
   return report;

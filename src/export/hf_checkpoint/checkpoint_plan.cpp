@@ -183,7 +183,11 @@ void CheckpointPlan::Contents::plan_json(const ir::Model& model, const Quantizat
 void CheckpointPlan::Contents::plan_tensors(const ir::Model& model, const ExportOptions& options) {
   std::vector<io::TensorSpec> specs;
   std::vector<size_t> ends;  // of each unit in the specs
-  for (UnitTensors& unit : plan_unit_tensors(model, layers, fused, caches)) {
+  std::vector<UnitTensors> planned = plan_unit_tensors(model, layers, fused, caches);
+  size_t count = 0;
+  for (const UnitTensors& unit : planned) count += unit.tensors.size();
+  specs.reserve(count);
+  for (UnitTensors& unit : planned) {
     units.push_back({.name = std::move(unit.unit)});
     std::move(unit.tensors.begin(), unit.tensors.end(), std::back_inserter(specs));
     unit.tensors = std::vector<io::TensorSpec>();

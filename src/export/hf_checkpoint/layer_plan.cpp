@@ -80,7 +80,7 @@ std::optional<std::string> name_problem(const ir::Model& model, const LayerSchem
 /// The planned layer, or why there is none.
 std::optional<std::string> plan_layer(const ir::Model& model, const Dialect& dialect,
                                       LayerScheme&& scheme, std::optional<LayerStorage>&& storage,
-                                      const std::optional<FusedPlace>& place,
+                                      const std::shared_ptr<const FusedPlace>& place,
                                       PlannedLayer& planned) {
   const std::string weight = scheme.path + ".weight";
   const ir::ParameterPtr parameter = model.root->find_parameter(weight);
@@ -124,7 +124,8 @@ std::vector<PlannedLayer> plan_layers(const ir::Model& model, QuantizationScheme
     PlannedLayer planned;
     LayerScheme& layer = scheme.layers[i];
     const auto place = places.find(layer.path);
-    const auto fused = place == places.end() ? std::nullopt : std::optional(place->second);
+    const auto fused =
+        place == places.end() ? nullptr : std::make_shared<const FusedPlace>(place->second);
     if (auto problem =
             plan_layer(model, dialect, std::move(layer), std::move(storages[i]), fused, planned)) {
       found.add(layer.path, std::move(*problem));  // it was not taken

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +18,8 @@ struct PlannedLayer {
   LayerStorage storage;
   int64_t rows = 0;                      // N
   int64_t cols = 0;                      // K
-  std::optional<FusedPlace> place = {};  // of a linear that the model's own checkpoint fuses
+  /// Of a linear that the model's own checkpoint fuses; else null.
+  std::shared_ptr<const FusedPlace> place = nullptr;
 
   bool is_fused() const { return place && place->is_fused(); }
   /// The tensors that hold it, in the order of the parts: those of all experts if it is fused.

@@ -72,7 +72,7 @@ struct Case {
   BlockShape block() const { return layer.scheme.weight.block; }
   bool weight_only() const { return !layer.scheme.input.has_value(); }
   /// One of experts that the model's own checkpoint holds in one tensor.
-  bool is_fused() const { return layer.place.has_value(); }
+  bool is_fused() const { return layer.place != nullptr; }
   bool has_bias() const { return is_fused() && layer.place->has_bias; }
   bool is_expert() const { return layer.scheme.path.find(".experts.") != std::string::npos; }
   bool ends_with(std::string_view name) const { return layer.scheme.path.ends_with(name); }

@@ -189,7 +189,7 @@ std::vector<std::string> target_problems(const std::vector<PlannedLayer>& layers
 
 std::string unread_experts(const std::vector<PlannedLayer>& layers, const Dialect& dialect) {
   const auto expert = std::ranges::find_if(
-      layers, [](const PlannedLayer& layer) { return layer.place.has_value(); });
+      layers, [](const PlannedLayer& layer) { return layer.place != nullptr; });
   if (expert == layers.end()) return {};
   const bool mixed = is_mixed(layers);
   const bool biased = has_biased_experts(layers);
