@@ -16,8 +16,8 @@ namespace lathe::exporting {
 struct PlannedLayer {
   LayerScheme scheme;
   LayerStorage storage;
-  int64_t rows = 0;                      // N
-  int64_t cols = 0;                      // K
+  int64_t rows = 0;  // N
+  int64_t cols = 0;  // K
   /// Of a linear that the model's own checkpoint fuses; else null.
   std::shared_ptr<const FusedPlace> place = nullptr;
 
