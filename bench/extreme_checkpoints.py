@@ -116,9 +116,10 @@ def check_row(source: Checkpoint, made: Checkpoint, path: str, row: int, columns
         code = codes[i // 2] >> 4 * (i % 2) & 15
         scale = e4m3(scales[i // 16]) * above
         magnitude = E2M1[code & 7]
-        steps = [abs(magnitude - other) for other in E2M1 if other != magnitude]
+        place = E2M1.index(magnitude)
+        around = E2M1[max(place - 1, 0) : place + 2]
         # Half of the widest step beside it; the largest code also takes what a rounded scale leaves above it.
-        allowed = (1.0 if magnitude >= 4 else max(0.25, min(steps) / 2)) * scale * 1.01
+        allowed = max(abs(magnitude - other) for other in around) / 2 * scale * 1.01
         found = -magnitude * scale if code & 8 else magnitude * scale
         if abs(found - value) > allowed:
             raise SystemExit(f"{path}: row {row}, column {i}: {found} stands for {value}")
