@@ -17,9 +17,8 @@ bool holds_tensors(const std::string& path) {
 }
 
 /// Whether a file of tensors has nothing for the model but ids of tokens.
-bool holds_ids_alone(const std::string& path, const Model::Impl& model) {
-  if (!takes_text(model)) return false;
-  const NamedTensors tensors = load_tensors(path);
+bool holds_ids_alone(const std::string& path, const NamedTensors& tensors,
+                     const Model::Impl& model) {
   if (path.ends_with(".npy")) return true;
   const std::vector<ModelInput> inputs = model_inputs(model);
   const bool has_more = std::ranges::any_of(tensors, [&](const auto& entry) {
@@ -29,8 +28,9 @@ bool holds_ids_alone(const std::string& path, const Model::Impl& model) {
   return !has_more && tensors.contains("input_ids");
 }
 
-void warn_of_others(const std::string& path, std::vector<std::string>& warnings) {
-  for (const auto& [name, tensor] : load_tensors(path)) {
+void warn_of_others(const std::string& path, const NamedTensors& tensors,
+                    std::vector<std::string>& warnings) {
+  for (const auto& [name, tensor] : tensors) {
     if (name != "input_ids" && !path.ends_with(".npy"))
       warnings.push_back(fmt::format("{}: the model takes no \"{}\"", path, name));
   }
@@ -81,11 +81,15 @@ CalibrationData from_tensors(const QuantizeJob& job, const Model& model,
 
 CalibrationData load_calibration(const QuantizeJob& job, const Model& model,
                                  std::vector<std::string>& warnings) {
-  const bool tensors = holds_tensors(job.calibration);
-  const bool ids_alone = tensors && holds_ids_alone(job.calibration, model.impl());
-  if (ids_alone) warn_of_others(job.calibration, warnings);
+  const std::string& path = job.calibration;
+  bool named_inputs = holds_tensors(path);
+  if (named_inputs && takes_text(model.impl())) {
+    const NamedTensors tensors = load_tensors(path);
+    named_inputs = !holds_ids_alone(path, tensors, model.impl());
+    if (!named_inputs) warn_of_others(path, tensors, warnings);
+  }
   CalibrationData data =
-      tensors && !ids_alone ? from_tensors(job, model, warnings) : from_tokens(job, model);
+      named_inputs ? from_tensors(job, model, warnings) : from_tokens(job, model);
   data.hash = hash_of(data.batches);
   return data;
 }

@@ -128,6 +128,7 @@ void refuse_quantized(const Model::Impl& model) {
 void prepare(Model::Impl& model, const QuantizeConfig& config, const QuantizeOptions& options,
              std::vector<std::string>& problems) {
   refuse_quantized(model);
+  if (model.program != nullptr) model.require_graph("quantizing a program");
   const quantization::QuantConfig& parsed = config.impl().config;
   const quantization::QuantizerResolver resolver(parsed);
   Quantization& made = model.quantization.emplace();

@@ -80,7 +80,8 @@ class EditMaker {
 
   ProgramEdits make() && {
     for (const QuantizedLayer& layer : quantization_.conversion.layers) add_layer(layer);
-    for (const auto& [weight, parts] : parts_) add_whole(weight, parts);
+    for (const auto& readers : layers_.by_weight(quantization_.conversion.layers))
+      add_weight(readers);
     for (const auto& attention : quantization_.conversion.attentions) add_attention(attention);
     for (const quantization::FoldedNorm& folded : quantization_.folded_norms) add_norm(folded);
     return std::move(edits_);
@@ -100,44 +101,40 @@ class EditMaker {
       for (const auto& call : calls)
         edits_.outputs.push_back({call.node, qdq_scheme(*layer.output, false)});
     }
-    if (layer.weight->enabled()) add_weight(layer);
   }
 
-  void add_weight(const QuantizedLayer& layer) {
-    const quantization::LiftedLayer* lifted = layers_.lifted(*layer.module);
-    if (lifted != nullptr && lifted->whole_weight != nullptr) {
-      parts_[lifted->whole_weight][lifted->first_row] = &layer;
-      return;
+  /// Layers that have each row of a weight once, by their first rows: one that has all of it, or
+  /// those that have some.
+  std::map<int64_t, const QuantizedLayer*> parts_of(
+      const ProgramLayers::WeightReaders& readers) const {
+    std::map<int64_t, const QuantizedLayer*> parts;
+    for (const QuantizedLayer* layer : readers.layers) {
+      if (!layer->weight->enabled()) continue;
+      if (layer->parameter()->shape() == readers.weight->shape()) return {{0, layer}};
+      parts.emplace(layers_.first_row(*layer), layer);
     }
-    const QdqScheme scheme = qdq_scheme(*layer.weight, true);
-    const TensorSource codes{
-        scheme.dtype, layer.parameter()->shape(), [layer](const exporting::ByteSink& sink) {
-          const at::Tensor bytes = codes_of(layer);
-          sink({static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()});
-        }};
-    for (const std::string& name : layers_.names(*layers_.program_weight(layer))) {
-      if (quantized_.insert(name).second) edits_.weights.push_back({name, codes, scheme});
-    }
+    return parts;
   }
 
-  /// A weight of which several layers have rows: their codes and scales, one after the other.
-  void add_whole(const ir::ParameterPtr& weight,
-                 const std::map<int64_t, const QuantizedLayer*>& parts) {
-    QdqScheme scheme = qdq_scheme(*parts.begin()->second->weight, true);
-    const bool one_scale =
-        parts.begin()->second->weight->format().format.block == formats::kPerTensor;
+  /// A weight as its layers say: their codes and scales one after the other.
+  void add_weight(const ProgramLayers::WeightReaders& readers) {
+    const std::map<int64_t, const QuantizedLayer*> parts = parts_of(readers);
+    if (parts.empty()) return;
+    const QuantizedLayer& first = *parts.begin()->second;
+    QdqScheme scheme = qdq_scheme(*first.weight, true);
+    const bool one_scale = first.weight->format().format.block == formats::kPerTensor;
     for (auto part = std::next(parts.begin()); part != parts.end() && !one_scale; ++part) {
       const std::vector<float> more = qdq_scheme(*part->second->weight, true).scales;
       scheme.scales.insert(scheme.scales.end(), more.begin(), more.end());
     }
     const TensorSource codes{
-        scheme.dtype, weight->shape(), [parts](const auto& sink) {
-          for (const auto& [first, layer] : parts) {
+        scheme.dtype, readers.weight->shape(), [parts](const exporting::ByteSink& sink) {
+          for (const auto& [row, layer] : parts) {
             const at::Tensor bytes = codes_of(*layer);
             sink({static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()});
           }
         }};
-    for (const std::string& name : layers_.names(*weight)) {
+    for (const std::string& name : layers_.names(*readers.weight)) {
       if (quantized_.insert(name).second) edits_.weights.push_back({name, codes, scheme});
     }
   }
@@ -174,8 +171,6 @@ class EditMaker {
   const Model::Impl& model_;
   const Quantization& quantization_;
   ProgramLayers layers_;
-  /// Weights of which layers have rows, and the layers by their first rows.
-  std::map<ir::ParameterPtr, std::map<int64_t, const QuantizedLayer*>> parts_;
   std::unordered_set<std::string> quantized_;  // names of tensors
   ProgramEdits edits_;
 };

@@ -115,11 +115,8 @@ class ProgramFitter {
 
   /// A weight of which several layers have rows is quantized whole or not at all.
   void leave_incomplete_weights() {
-    std::map<const ir::Parameter*, std::vector<const QuantizedLayer*>> parts;
-    for (const QuantizedLayer& layer : quantization_.conversion.layers) {
-      if (has_rows(layer)) parts[weight_read(layer)].push_back(&layer);
-    }
-    for (const auto& [weight, layers] : parts) {
+    for (auto& [weight, layers] : layers_.by_weight(quantization_.conversion.layers)) {
+      std::erase_if(layers, [&](const QuantizedLayer* layer) { return !has_rows(*layer); });
       const bool is_wanted = std::any_of(
           layers.begin(), layers.end(), [](const auto* layer) { return layer->weight->enabled(); });
       if (!is_wanted || makes_whole(*weight, layers)) continue;
@@ -137,7 +134,7 @@ class ProgramFitter {
     const formats::Format& format = layers[0]->weight->format().format;
     for (const QuantizedLayer* layer : layers) {
       if (!layer->weight->enabled() || !(layer->weight->format().format == format)) return false;
-      parts[layers_.lifted(*layer->module)->first_row] = layer->parameter()->shape()[0];
+      parts[layers_.first_row(*layer)] = layer->parameter()->shape()[0];
     }
     int64_t next = 0;
     for (const auto& [first, rows] : parts) {
@@ -232,6 +229,24 @@ const ir::Parameter* ProgramLayers::program_weight(const QuantizedLayer& layer) 
   if (rows != nullptr && rows->whole_weight != nullptr) return rows->whole_weight.get();
   const auto folded = before_folding_.find(layer.path);
   return folded == before_folding_.end() ? layer.parameter().get() : folded->second;
+}
+
+std::vector<ProgramLayers::WeightReaders> ProgramLayers::by_weight(
+    const std::vector<QuantizedLayer>& layers) const {
+  std::vector<WeightReaders> weights;
+  std::unordered_map<const ir::Parameter*, size_t> place;
+  for (const QuantizedLayer& layer : layers) {
+    const ir::Parameter* weight = program_weight(layer);
+    const auto [found, added] = place.emplace(weight, weights.size());
+    if (added) weights.push_back({weight, {}});
+    weights[found->second].layers.push_back(&layer);
+  }
+  return weights;
+}
+
+int64_t ProgramLayers::first_row(const QuantizedLayer& layer) const {
+  const quantization::LiftedLayer* rows = lifted(*layer.module);
+  return rows == nullptr ? 0 : rows->first_row;
 }
 
 const quantization::LiftedLayer* ProgramLayers::lifted(const ir::Module& leaf) const {

@@ -25,6 +25,15 @@ class ProgramLayers {
   /// The parameter that the program has for a layer's weight: the one before a batch norm was
   /// folded into it, or the whole of which the layer has rows.
   const ir::Parameter* program_weight(const quantization::QuantizedLayer& layer) const;
+  /// The layers by the weight that the program has for them, in the order of the first of each.
+  struct WeightReaders {
+    const ir::Parameter* weight;
+    std::vector<const quantization::QuantizedLayer*> layers;
+  };
+  std::vector<WeightReaders> by_weight(
+      const std::vector<quantization::QuantizedLayer>& layers) const;
+  /// Where the layer's rows begin in that weight.
+  int64_t first_row(const quantization::QuantizedLayer& layer) const;
   /// The names by which the program reads a parameter.
   std::vector<std::string> names(const ir::Parameter& parameter) const;
 

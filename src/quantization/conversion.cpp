@@ -9,6 +9,7 @@
 #include "ops/operator_leaves.h"
 #include "quantization/expert_inputs.h"
 #include "quantization/reserved_layers.h"
+#include "quantization/transposed_linears.h"
 #include "trace/shared_inputs.h"
 
 namespace lathe::quantization {
@@ -21,7 +22,7 @@ using ir::NodeKind;
 constexpr std::array kRules = {
     ConversionRule{"Linear", "QuantLinear", true},
     ConversionRule{"Embedding", "QuantEmbedding", false},
-    ConversionRule{"Conv1D", "QuantConv1D", true, 1},  // a linear whose weight is [K, N]
+    ConversionRule{kTransposedLinear, "QuantConv1D", true, 1},  // a linear whose weight is [K, N]
     ConversionRule{"Conv1d", "QuantConv1d", true, 0},
     ConversionRule{"Conv2d", "QuantConv2d", true, 0},
     ConversionRule{"Conv3d", "QuantConv3d", true, 0},
@@ -38,7 +39,6 @@ constexpr std::array<std::string_view, 3> kAttentionQuantizers = {
     "q_bmm_quantizer", "k_bmm_quantizer", "v_bmm_quantizer"};
 
 constexpr std::string_view kWeightQuantizer = "weight_quantizer";
-constexpr std::string_view kTransposedLinear = "Conv1D";
 
 const ConversionRule* rule_for(const ir::Module& module, LayerKinds kinds) {
   const ir::ParameterPtr* weight = module.parameters.find("weight");

@@ -10,6 +10,7 @@
 
 #include "ops/operator_leaves.h"
 #include "quantization/parameter_rows.h"
+#include "quantization/transposed_linears.h"
 
 namespace lathe::quantization {
 namespace {
@@ -32,7 +33,6 @@ struct LayerOperator {
 };
 
 /// Products of matrices: layers if the second matrix is a parameter.
-constexpr std::string_view kTransposedLinear = "Conv1D";
 constexpr std::array kProducts = {
     LayerOperator{"aten::addmm", kTransposedLinear, "mat1", "mat2", "self"},
     LayerOperator{"aten::mm", kTransposedLinear, "self", "mat2", ""},

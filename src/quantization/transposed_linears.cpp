@@ -3,8 +3,6 @@
 namespace lathe::quantization {
 namespace {
 
-constexpr std::string_view kTransposed = "Conv1D";
-
 ir::ParameterPtr transposed(const ir::ParameterPtr& weight) {
   const std::vector<int64_t> shape = {weight->shape().at(1), weight->shape().at(0)};
   return std::make_shared<ir::Parameter>(weight->dtype(), shape, [weight] {
@@ -16,7 +14,7 @@ ir::ParameterPtr transposed(const ir::ParameterPtr& weight) {
 
 bool is_transposed(const ir::Module& module) {
   const ir::ParameterPtr* weight = module.parameters.find("weight");
-  return module.type == kTransposed && weight != nullptr && (*weight)->shape().size() == 2;
+  return module.type == kTransposedLinear && weight != nullptr && (*weight)->shape().size() == 2;
 }
 
 }  // namespace

@@ -44,6 +44,12 @@ class FusedExperts(ProgramTest):
                                 self.ids, "--force", "--json", *more)
         return out, finished.json()
 
+    def write_recipe(self, pattern, attributes):
+        recipe = self.folder / "recipe.yaml"
+        recipe.write_text("quant_cfg:\n  - {quantizer_name: '*', enable: false}\n"
+                          f"  - {{quantizer_name: '{pattern}', cfg: {attributes}}}\nalgorithm: max\n")
+        return recipe
+
     def read(self, out):
         return safetensors_file.read(out / "model.safetensors")
 
@@ -64,10 +70,7 @@ class FusedExperts(ProgramTest):
         self.assert_read_back(COMPRESSED, "--dialect", "compressed-tensors")
 
     def test_int4_with_blocks_that_divide(self):
-        recipe = self.folder / "int4.yaml"
-        recipe.write_text("quant_cfg:\n  - {quantizer_name: '*', enable: false}\n"
-                          "  - {quantizer_name: '*mlp.experts*weight_quantizer', cfg: {num_bits: 4, block_sizes: {-1: 32}}}\n"
-                          "algorithm: max\n")
+        recipe = self.write_recipe("*mlp.experts*weight_quantizer", "{num_bits: 4, block_sizes: {-1: 32}}")
         for dialect in ("modelopt", "compressed-tensors"):
             with self.subTest(dialect):
                 out = self.folder / "out"
@@ -151,10 +154,7 @@ class FusedExperts(ProgramTest):
                        "mxfp4_mlp_wo", "--dialect", "mxfp4", says=["holds experts that lie in one tensor"])
 
     def test_experts_left_out_are_written_as_they_were(self):
-        recipe = self.folder / "attention.yaml"
-        recipe.write_text("quant_cfg:\n  - {quantizer_name: '*', enable: false}\n"
-                          "  - {quantizer_name: '*self_attn*weight_quantizer', cfg: {num_bits: 8, axis: 0}}\n"
-                          "algorithm: max\n")
+        recipe = self.write_recipe("*self_attn*weight_quantizer", "{num_bits: 8, axis: 0}")
         for dialect in ("modelopt", "compressed-tensors"):
             with self.subTest(dialect):
                 out = self.folder / dialect

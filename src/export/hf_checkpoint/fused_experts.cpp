@@ -41,7 +41,7 @@ std::optional<FusedTensor> plain_tensor(const ir::Model& model, const ir::FusedL
   return planned;
 }
 
-using LayersByPath = std::unordered_map<std::string, const PlannedLayer*>;
+using LayersByPath = std::unordered_map<std::string_view, const PlannedLayer*>;
 
 LayersByPath by_path(const std::vector<PlannedLayer>& layers) {
   LayersByPath found;
@@ -90,6 +90,7 @@ std::unordered_map<std::string, FusedPlace> fused_places(const ir::Model& model,
 
 std::vector<FusedTensor> plan_fused_tensors(const ir::Model& model,
                                             const std::vector<PlannedLayer>& layers) {
+  if (model.fused.empty()) return {};
   const LayersByPath quantized = by_path(layers);
   std::vector<FusedTensor> tensors;
   for (const ir::FusedLinears& linears : model.fused) {
@@ -115,6 +116,7 @@ std::vector<FusedTensor> plan_fused_tensors(const ir::Model& model,
 
 std::vector<std::string> fused_problems(const ir::Model& model,
                                         const std::vector<PlannedLayer>& layers) {
+  if (model.fused.empty()) return {};
   const LayersByPath quantized = by_path(layers);
   std::map<std::string, std::string_view> storage_of;  // by module
   std::vector<std::string> problems;

@@ -137,6 +137,17 @@ std::string open_error(ErrorKind kind, const TestCheckpoint& checkpoint) {
   return error_of(kind, [&] { open_checkpoint(checkpoint, folder); });
 }
 
+void expect_bad_tensor(const BadTensor& bad, const std::string& module, TestCheckpoint checkpoint) {
+  SCOPED_TRACE(fmt::format("{} {}", bad.source, bad.tensor));
+  const std::string name = fmt::format("{}.{}", module, bad.tensor);
+  if (bad.shape.empty()) {
+    checkpoint.erase(name);
+  } else {
+    checkpoint.reshape(name, bad.shape);
+  }
+  expect_contains(open_error(ErrorKind::kData, checkpoint), bad.message);
+}
+
 void expect_contains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << "\"" << part << "\" is not in:\n" << text;
 }

@@ -79,6 +79,15 @@ std::string error_of(ErrorKind kind, const std::function<void()>& function);
 /// The message of what opening the checkpoint throws.
 std::string open_error(ErrorKind kind, const TestCheckpoint& checkpoint);
 
+/// A checkpoint whose tensor is missing, or has another shape, and what opening it says.
+struct BadTensor {
+  const char* source;
+  const char* tensor;
+  std::vector<int64_t> shape;  // empty: the tensor is missing
+  const char* message;
+};
+void expect_bad_tensor(const BadTensor& bad, const std::string& module, TestCheckpoint checkpoint);
+
 void expect_contains(const std::string& text, const std::string& part);
 
 }  // namespace lathe::frontends

@@ -189,13 +189,6 @@ TEST(CompressedTensorsErrors, OptionsAreChecked) {
   }
 }
 
-struct BadTensor {
-  const char* source;
-  const char* tensor;
-  std::vector<int64_t> shape;  // empty: the tensor is missing
-  const char* message;
-};
-
 TEST(CompressedTensorsErrors, TensorsAreChecked) {
   const BadTensor tensors[] = {
       {"pack-int4-group", "weight_packed", {}, "weight_packed is missing, which pack-quantized"},
@@ -216,17 +209,8 @@ TEST(CompressedTensorsErrors, TensorsAreChecked) {
       {"nvfp4", "weight_global_scale", {1}, "is 0, whose reciprocal is no scale"},
       {"nvfp4", "weight_scale", {32, 2}, "is [32, 2], expected [32, 4]"},
       {"mxfp6", "weight_scale", {32, 4}, "is [32, 4], expected [32, 2]"}};
-  for (const BadTensor& tensor : tensors) {
-    SCOPED_TRACE(fmt::format("{} {}", tensor.source, tensor.tensor));
-    TestCheckpoint checkpoint = checkpoint_of(tensor.source);
-    const std::string name = fmt::format("{}.{}", kModule, tensor.tensor);
-    if (tensor.shape.empty()) {
-      checkpoint.erase(name);
-    } else {
-      checkpoint.reshape(name, tensor.shape);
-    }
-    expect_contains(open_error(ErrorKind::kData, checkpoint), tensor.message);
-  }
+  for (const BadTensor& tensor : tensors)
+    expect_bad_tensor(tensor, kModule, checkpoint_of(tensor.source));
 }
 
 TEST(CompressedTensorsErrors, GroupsOfColumnsAreCheckedWhenTheyAreRead) {

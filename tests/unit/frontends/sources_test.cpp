@@ -136,13 +136,6 @@ TEST(SourceErrors, OptionsAreChecked) {
   }
 }
 
-struct BadTensor {
-  const char* source;
-  const char* tensor;
-  std::vector<int64_t> shape;  // empty: the tensor is missing
-  const char* message;
-};
-
 TEST(SourceErrors, TensorsAreChecked) {
   const BadTensor tensors[] = {
       {"gptq", "qzeros", {}, "k_proj.qzeros is missing, which gptq needs"},
@@ -158,17 +151,7 @@ TEST(SourceErrors, TensorsAreChecked) {
       {"fp8_blocks", "weight_scale_inv", {2, 2}, "is [2, 2], expected [1, 2] for a weight of"},
       {"fp8_static", "input_scale", {}, "k_proj.input_scale is missing, which activation_scheme"},
       {"fp8_static", "weight_scale", {2}, "is [2], expected one number"}};
-  for (const BadTensor& tensor : tensors) {
-    SCOPED_TRACE(fmt::format("{} {}", tensor.source, tensor.tensor));
-    TestCheckpoint checkpoint = source(tensor.source);
-    const std::string name = fmt::format("{}.{}", kModule, tensor.tensor);
-    if (tensor.shape.empty()) {
-      checkpoint.erase(name);
-    } else {
-      checkpoint.reshape(name, tensor.shape);
-    }
-    expect_contains(open_error(ErrorKind::kData, checkpoint), tensor.message);
-  }
+  for (const BadTensor& tensor : tensors) expect_bad_tensor(tensor, kModule, source(tensor.source));
 }
 
 /// What is wrong with values is found when they are read.
