@@ -1,6 +1,7 @@
 """Experts that a checkpoint holds in one tensor: every format, both ways of writing, and MXFP4 as gpt-oss has it."""
 
 import json
+import math
 import struct
 
 import safetensors_file
@@ -105,6 +106,33 @@ class FusedExperts(ProgramTest):
             self.assertEqual(shapes[name + "_weight_scale"], ("F8_E4M3", [EXPERTS, rows // 16, columns]))
             self.assertEqual(shapes[name + "_weight_scale_2"], ("F32", []))
             self.assertEqual(shapes[name + "_input_scale"], ("F32", []))
+
+    def largest_of(self, name, rows, columns, block):
+        """The largest |w| of each `block` rows of K, [E, K / block, N], of a source's tensor [E, K, N]."""
+        values = list(map(abs, bfloat16(self.read(MODEL)[LAYER + name])))
+        return [max(values[(first * block + k) * columns + column] for k in range(block))
+                for first in range(EXPERTS * rows // block) for column in range(columns)]
+
+    def test_channels_in_one_tensor_are_output_channels_of_each_expert(self):
+        found = self.read(self.quantize("fp8_pc_pt")[0])
+        for name, columns, rows in (("gate_up_proj", BOTH, HIDDEN), ("down_proj", HIDDEN, INNER)):
+            scales = found[LAYER + name + "_weight_scale"]
+            self.assertEqual(scales.shape, [EXPERTS, columns])
+            for scale, largest in zip(safetensors_file.floats(scales), self.largest_of(name, rows, columns, rows)):
+                self.assertAlmostEqual(scale * 448, largest, delta=1e-6)
+
+    def test_blocks_in_one_tensor_run_along_k(self):
+        for form, bound in (("mxfp8", 448), ("mxfp4", 6)):
+            found = self.read(self.quantize(form)[0])
+            for name, columns, rows in (("gate_up_proj", BOTH, HIDDEN), ("down_proj", HIDDEN, INNER)):
+                scales = found[LAYER + name + "_weight_scale"]
+                self.assertEqual((scales.dtype, scales.shape), ("U8", [EXPERTS, rows // 32, columns]))
+                for code, largest in zip(scales.data, self.largest_of(name, rows, columns, 32)):
+                    self.assertEqual(code, math.ceil(math.log2(largest / bound)) + 127)
+
+    def test_inputs_that_are_not_calibrated_have_no_scale(self):
+        found = self.read(self.quantize("w4a8_mxfp4_fp8")[0])
+        self.assertFalse([name for name in found if "input_scale" in name])
 
     def test_mixed_formats_name_the_module_of_the_experts(self):
         out, _ = self.quantize("nvfp4_experts_only", "--kv-cache", "fp8")
