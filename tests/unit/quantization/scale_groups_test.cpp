@@ -58,6 +58,112 @@ TEST(ScaleGroups, NvFp4WeightsShareTheGlobalScaleInAnyCase) {
   }
 }
 
+/// [8, 8] weights whose 2-D blocks are of `rows` x `columns`.
+QuantizerAttributes squares(int rows, int columns) {
+  return {.num_bits = kE4M3, .block_sizes = BlockSizes{.sizes = {{-1, columns}, {-2, rows}}}};
+}
+
+TEST(ScaleGroups, WeightsOfOneBlockShareItsScaleInAnyCase) {
+  for (const bool fuse : {true, false}) {
+    const Group group({{"*weight_quantizer", squares(128, 128)}});
+    group.weight("q_proj").set_amax({2});
+    group.weight("k_proj").set_amax({4});
+    group.weight("v_proj").set_amax({1});
+    group.finish(fuse);
+    for (const char* name : {"q_proj", "k_proj", "v_proj"})
+      EXPECT_EQ(group.weight(name).scales().values, std::vector<float>{4.0f / 448}) << name;
+  }
+}
+
+TEST(ScaleGroups, WeightsOfSeveralBlocksKeepTheirScales) {
+  const Group group({{"*weight_quantizer", squares(4, 8)}});
+  group.weight("q_proj").set_amax({2, 1});
+  group.weight("k_proj").set_amax({4, 8});
+  group.weight("v_proj").set_amax({1, 1});
+  group.finish(true);
+  EXPECT_EQ(group.weight("q_proj").scales().values, (std::vector<float>{2.0f / 448, 1.0f / 448}));
+  EXPECT_EQ(group.weight("k_proj").scales().values, (std::vector<float>{4.0f / 448, 8.0f / 448}));
+}
+
+TEST(ScaleGroups, IntegersBelowFp8ShareItsScaleInAnyCase) {
+  QuantConfig config;
+  const QuantizerAttributes blocks = {.num_bits = NumBits::integer(4),
+                                      .block_sizes = BlockSizes{.sizes = {{-1, 8}}}};
+  config.entries.push_back({.quantizer_name = "*", .enable = false});
+  config.entries.push_back(
+      {.quantizer_name = "*weight_quantizer", .cfg = std::vector{blocks, attributes_of("fp8")}});
+  for (const bool fuse : {true, false}) {
+    const ir::ModulePtr model = ops::small_model();
+    const Conversion conversion = convert_all(*model, QuantizerResolver(config));
+    const auto weight = [&](const char* name) -> TensorQuantizer& {
+      return *conversion.find(std::string("model.layers.0.") + name)->weight;
+    };
+    weight("q_proj").set_amax(std::vector<float>(8, 7));
+    weight("k_proj").set_amax({7, 7, 7, 7, 7, 7, 7, 14});
+    weight("v_proj").set_amax(std::vector<float>(8, 3.5));
+    finish_group(conversion, conversion.groups[0], {.fuse_scales = fuse});
+    for (const char* name : {"q_proj", "k_proj", "v_proj"})
+      EXPECT_EQ(weight(name).scales().global_scale, 14.0f / 448) << name;
+    EXPECT_EQ(weight("q_proj").scales().values, std::vector<float>(8, 1)) << "blocks keep theirs";
+  }
+}
+
+/// Gate and up of an expert are one weight to engines.
+TEST(ScaleGroups, ProjectionsOfAnExpertShareAScaleInAnyCase) {
+  for (const char* format : {"fp8", "int8"}) {
+    Group group({{"*weight_quantizer", attributes_of(format)}});
+    group.conversion.expert_inputs = {{group.conversion.groups[0][0]}};
+    group.weight("q_proj").set_amax({2});
+    group.weight("k_proj").set_amax({4});
+    group.weight("v_proj").set_amax({1});
+    group.finish(false);
+    const float scale = group.weight("k_proj").scales().values.at(0);
+    for (const char* name : {"q_proj", "v_proj"})
+      EXPECT_EQ(group.weight(name).scales().values, std::vector<float>{scale}) << format;
+  }
+}
+
+/// Of experts in one tensor, which has one such scale for all of them.
+TEST(ScaleGroups, WeightsInOneTensorShareWhatAllOfItHas) {
+  for (const char* format : {"fp8", "nvfp4", "int8"}) {
+    const Group group({{"*weight_quantizer", attributes_of(format)}});
+    const std::vector<size_t> all = group.conversion.groups[0];
+    group.weight("q_proj").set_amax({2});
+    group.weight("k_proj").set_amax({4});
+    group.weight("v_proj").set_amax({1});
+    for (const size_t layer : all) group.conversion.layers[layer].weight->finish();
+    finish_fused_weights(group.conversion, all);
+    const auto scale = [&](const char* name) {
+      const formats::Scales& scales = group.weight(name).scales();
+      return scales.values.empty() ? scales.global_scale : scales.values[0];
+    };
+    EXPECT_EQ(scale("q_proj"), scale("k_proj")) << format;
+    EXPECT_EQ(scale("v_proj"), scale("k_proj")) << format;
+    EXPECT_EQ(group.weight("q_proj").amax(), std::vector<float>{2}) << format;
+  }
+}
+
+TEST(ScaleGroups, WeightsOfOtherFormatsInOneTensorAreLeftAlone) {
+  const Group group({{"*weight_quantizer", attributes_of("fp8")},
+                     {"*v_proj.weight_quantizer", attributes_of("int8")}});
+  for (const char* name : {"q_proj", "k_proj", "v_proj"}) {
+    group.weight(name).set_amax({name[0] == 'k' ? 4.0f : 2.0f});
+    group.weight(name).finish();
+  }
+  finish_fused_weights(group.conversion, group.conversion.groups[0]);
+  EXPECT_EQ(group.weight("q_proj").scales().values, std::vector<float>{2.0f / 448});
+}
+
+TEST(ScaleGroups, ChannelsInOneTensorKeepTheirScales) {
+  const Group group({{"*weight_quantizer", attributes_of("int8_per_channel")}});
+  const std::vector<size_t> all = group.conversion.groups[0];
+  group.weight("q_proj").set_amax(std::vector<float>(8, 127));
+  group.weight("k_proj").set_amax(std::vector<float>(8, 254));
+  for (const char* name : {"q_proj", "k_proj"}) group.weight(name).finish();
+  finish_fused_weights(group.conversion, all);
+  EXPECT_EQ(group.weight("q_proj").scales().values, std::vector<float>(8, 1));
+}
+
 TEST(ScaleGroups, ChannelsAndBlocksKeepTheirScales) {
   const Group group({{"*weight_quantizer", attributes_of("int8_per_channel")}});
   group.weight("q_proj").set_amax(std::vector<float>(8, 127));
