@@ -60,11 +60,11 @@ INSTANTIATE_TEST_SUITE_P(
 /// The quantizers get the scales that the file can hold: what is read back is what was there.
 TEST(CompressedTensorsExport, TheModelAndTheFolderAgree) {
   for (const char* preset : {"FP8_DEFAULT_CFG", "INT8_DEFAULT_CFG", "NVFP4_DEFAULT_CFG"}) {
-    Model model = quantized_model({preset, preset, "fp8"}, true);
+    Model model = quantized_model({"llama", preset, "fp8"}, true);
     const auto folder = scratch_folder("compressed");
     export_checkpoint(model, folder.string(), {.dialect = "compressed-tensors"});
     Model written = Model::open(folder.string());
-    const NamedTensors inputs = golden_tensors("eval.safetensors");
+    const NamedTensors inputs = golden_tensors("llama", "eval.safetensors");
     const NamedTensors ids = {{"input_ids", inputs.at("input_ids")}};
     EXPECT_EQ(floats(model.run(ids).at("logits")), floats(written.run(ids).at("logits"))) << preset;
     std::filesystem::remove_all(folder);
