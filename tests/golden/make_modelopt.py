@@ -8,12 +8,13 @@
 import copy
 import pathlib
 import sys
+import tempfile
 
 import modelopt.torch.quantization as mtq
 import torch
 import transformers
 from modelopt.torch.export import export_hf_checkpoint
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 PRESETS = ["FP8_DEFAULT_CFG", "INT8_DEFAULT_CFG", "INT8_WEIGHT_ONLY_CFG", "INT4_BLOCKWISE_WEIGHT_ONLY_CFG",
            "NVFP4_DEFAULT_CFG", "W4A16_NVFP4_CFG", "FP8_PER_CHANNEL_PER_TOKEN_CFG", "FP8_2D_BLOCKWISE_WEIGHT_ONLY_CFG",
@@ -48,6 +49,22 @@ def quantize(base: pathlib.Path, out: pathlib.Path, config: dict, calib: torch.T
     export_hf_checkpoint(model, export_dir=out / "export")
 
 
+def affine_caches(base: pathlib.Path, calib: torch.Tensor, device: str) -> dict[str, torch.Tensor]:
+    """Biases and scales of an affine FP8 cache, calibrated with the data in one batch and in four."""
+    found = {}
+    for name, batches in (("one_batch", 1), ("four_batches", 4)):
+        config = mtq.update_quant_cfg_with_kv_cache_quant(copy.deepcopy(mtq.FP8_DEFAULT_CFG),
+                                                          mtq.FP8_AFFINE_KV_CFG["quant_cfg"])
+        model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).to(device).eval()
+        with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+            model = mtq.quantize(model, config, lambda m: [m(batch) for batch in calib.to(device).chunk(batches)])
+            export_hf_checkpoint(model, export_dir=folder)
+            for key, tensor in load_file(pathlib.Path(folder) / "model.safetensors").items():
+                if key.endswith(("k_bias", "v_bias", "k_scale", "v_scale")):
+                    found[f"{name}.{key}"] = tensor.clone()
+    return found
+
+
 def main() -> None:
     out = pathlib.Path(sys.argv[1])
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -60,6 +77,7 @@ def main() -> None:
     save_file({"input_ids": evaluation, "logits": logits.contiguous()}, out / "eval.safetensors")
     for name in PRESETS:
         quantize(out / "base", out / name, copy.deepcopy(getattr(mtq, name)), calib, evaluation, device)
+    save_file(affine_caches(out / "base", calib, device), out / "affine_caches.safetensors")
     for name, cache in CACHES:
         config = mtq.update_quant_cfg_with_kv_cache_quant(copy.deepcopy(getattr(mtq, name)),
                                                           getattr(mtq, cache)["quant_cfg"])
