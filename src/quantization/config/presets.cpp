@@ -95,6 +95,11 @@ constexpr std::array<PresetInfo, 41> kPresets = {{
 }};
 
 [[noreturn]] void throw_no_preset(std::string_view name, PresetKind kind) {
+  const PresetKind other = kind == kModel ? kKv : kModel;
+  if (const PresetInfo* preset = find_preset(name, other)) {
+    throw_user("{} is a format of {}: {} {}", name, kind == kModel ? "the KV cache" : "models",
+               kind == kModel ? "--kv-cache" : "--format", preset->friendly);
+  }
   std::vector<std::string_view> names;
   std::string known;
   for (const auto& preset : kPresets) {

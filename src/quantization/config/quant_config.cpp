@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::array<std::string_view, 7> kConfigKeys = {
     "quant_cfg", "algorithm", "effective_bits", "imports", "metadata", "description", "quantize"};
+constexpr std::array<std::string_view, 4> kQuantizeKeys = {"quant_cfg", "algorithm",
+                                                           "effective_bits", "$import"};
+constexpr std::string_view kRecipeType = "ptq";
 constexpr std::array<std::string_view, 12> kMethods = {
     "none",     "max",      "mse",      "local_hessian", "smoothquant", "awq_lite",
     "awq_clip", "awq_full", "svdquant", "gptq",          "lsq",         "nvfp4_act_headroom"};
@@ -27,11 +30,14 @@ struct Reader {
   bool builtin;
 };
 
-/// "configs/ptq/units/kv_fp8" and "units/kv_fp8" are the same recipe.
+/// "configs/ptq/units/kv_fp8" and "units/kv_fp8" are the same recipe, as are
+/// "configs/ptq/presets/model/fp8" and "presets/fp8".
 std::string recipe_name(std::string path) {
   for (const std::string_view prefix : {"configs/ptq/", "configs/"}) {
     if (path.starts_with(prefix)) path.erase(0, prefix.size());
   }
+  if (path.starts_with("presets/model/")) path.replace(0, 14, "presets/");
+  if (path.starts_with("presets/kv/")) path.replace(0, 11, "kv/");
   if (path.ends_with(".yaml")) path.resize(path.size() - std::string_view(".yaml").size());
   return path;
 }
@@ -47,12 +53,20 @@ std::string import_path(const ordered_json& import, const Reader& reader,
   return path ? read_string(*path, where + ".$import") : name;
 }
 
+[[noreturn]] void throw_not_importable(const std::string& name, const std::string& where) {
+  throw_user(
+      "{}: there is no recipe {} to import: Lathe's own are, and other files' entries must stand "
+      "in "
+      "the recipe itself",
+      where, name);
+}
+
 std::vector<QuantConfigEntry> import_entries(const ordered_json& import, const Reader& reader,
                                              const std::string& where) {
   const std::string name = recipe_name(import_path(import, reader, where));
   const auto text = embedded_recipe(name);
   const bool importable = text && name.starts_with("units/") && !reader.builtin;
-  if (!importable) throw_user("{}: there is no recipe {} to import", where, name);
+  if (!importable) throw_not_importable(name, where);
   const ordered_json recipe = reader.yaml(*text, name + ".yaml");
   return parse_entries(recipe, {nullptr, reader.yaml, true}, name);
 }
@@ -142,6 +156,28 @@ double parse_effective_bits(const ordered_json& value, const std::string& where)
   return bits;
 }
 
+/// `quantize: {$import: presets/nvfp4}`: all of a preset, which the keys beside it change.
+QuantConfig import_preset(const ordered_json& import, const Reader& reader,
+                          const std::string& where) {
+  const std::string name = recipe_name(import_path(import, reader, where));
+  const auto text = embedded_recipe(name);
+  if (!text || name.starts_with("units/")) throw_not_importable(name, where);
+  const std::string source = name + ".yaml";
+  QuantConfig config = parse_quant_config(reader.yaml(*text, source), source, reader.yaml);
+  for (auto& entry : config.entries) entry.builtin = true;
+  return config;
+}
+
+/// Recipes for other work than quantization say so: auto_quantize, speculative_eagle.
+void refuse_other_types(const ordered_json& recipe, const std::string& source) {
+  const auto* metadata = recipe.is_object() ? find_value(recipe, "metadata") : nullptr;
+  const auto* type =
+      metadata && metadata->is_object() ? find_value(*metadata, "recipe_type") : nullptr;
+  if (type == nullptr || *type == kRecipeType) return;
+  throw_user("{}: recipes of type {} are not supported; those of type {} are", source, shown(*type),
+             kRecipeType);
+}
+
 }  // namespace
 
 std::string_view class_base_name(std::string_view name) {
@@ -153,17 +189,21 @@ std::string_view class_base_name(std::string_view name) {
 
 QuantConfig parse_quant_config(const ordered_json& value, const std::string& source,
                                const YamlParser& yaml) {
+  refuse_other_types(value, source);
   expect_known_keys(value, kConfigKeys, source);
   const auto* imports = find_value(value, "imports");
   if (imports) expect_object(*imports, source + ": imports");
   const auto* nested = find_value(value, "quantize");
   const ordered_json& body = nested ? *nested : value;
-  if (nested) expect_known_keys(body, kConfigKeys, source + ": quantize");
+  if (nested) expect_known_keys(body, kQuantizeKeys, source + ": quantize");
+  const Reader reader{imports, yaml, false};
+  const auto* preset = nested ? find_value(body, "$import") : nullptr;
   const auto* quant_cfg = find_value(body, "quant_cfg");
-  if (!quant_cfg) throw_user("{}: quant_cfg is missing", source);
+  if (!quant_cfg && !preset) throw_user("{}: quant_cfg is missing", source);
 
   QuantConfig config;
-  config.entries = parse_entries(*quant_cfg, {imports, yaml, false}, source + ": quant_cfg");
+  if (preset) config = import_preset(*preset, reader, source + ": quantize");
+  if (quant_cfg) config.entries = parse_entries(*quant_cfg, reader, source + ": quant_cfg");
   if (const auto found = body.find("algorithm"); found != body.end()) {
     config.algorithm = parse_algorithm(*found, source + ": algorithm");
   }

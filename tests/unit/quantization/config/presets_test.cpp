@@ -63,7 +63,10 @@ TEST(Presets, UnknownNamesGetASuggestion) {
                   "there is no format \"nvpf4\" (did you mean \"nvfp4\"?)");
   expect_contains(load("FP8_KV_CGF", PresetKind::kKvCache), "(did you mean \"FP8_KV_CFG\"?)");
   expect_contains(load("", PresetKind::kKvCache), "known: fp8, nvfp4, fp8_cast");
-  expect_contains(load("FP8_KV_CFG", PresetKind::kModel), "there is no format");
+  expect_contains(load("FP8_AFFINE_KV_CFG", PresetKind::kModel),
+                  "FP8_AFFINE_KV_CFG is a format of the KV cache: --kv-cache fp8_affine");
+  expect_contains(load("NVFP4_AWQ_LITE_CFG", PresetKind::kKvCache),
+                  "NVFP4_AWQ_LITE_CFG is a format of models: --format nvfp4_awq");
 }
 
 TEST(Presets, KvCacheJoinsAModelPreset) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "quantization/config/presets.h"
 #include "unit/quantization/config/config_testing.h"
 
 namespace lathe::quantization {
@@ -86,6 +87,23 @@ TEST(QuantConfig, ImportsOfLatheAndOfThePeersRecipes) {
   EXPECT_EQ(config.entries.back().parent_class, "nn.Embedding");
 }
 
+TEST(QuantConfig, APresetCanBeImportedAsAWhole) {
+  const auto preset = load_preset("mxfp4_mlp_wo", PresetKind::kModel, io::parse_yaml);
+  const auto config = config_of(R"(
+    imports: {preset: configs/ptq/presets/model/mxfp4_mlp_weight_only}
+    metadata: {recipe_type: ptq}
+    quantize: {$import: preset})");
+  ASSERT_EQ(config.entries.size(), preset.entries.size());
+  for (size_t i = 0; i < config.entries.size(); ++i) {
+    EXPECT_EQ(config.entries[i].quantizer_name, preset.entries[i].quantizer_name);
+    EXPECT_EQ(config.entries[i].cfg, preset.entries[i].cfg);
+    EXPECT_TRUE(config.entries[i].builtin);
+  }
+  EXPECT_EQ(config.algorithm.method, "none");
+  EXPECT_EQ(config_of("quantize: {$import: presets/mxfp4, algorithm: max}").algorithm.method,
+            "max");
+}
+
 TEST(QuantConfig, AnEmptyCfgThatDisablesKeepsTheAttributes) {
   const auto config = config_of("quant_cfg: [{quantizer_name: a, cfg: {}, enable: false}]");
   EXPECT_FALSE(config.entries[0].cfg);
@@ -110,6 +128,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"[]", "test.yaml: expected an object"},
         BadConfig{"{algorithm: max}", "test.yaml: quant_cfg is missing"},
         BadConfig{"{quant_config: []}", "(did you mean \"quant_cfg\"?)"},
+        BadConfig{"{metadata: {recipe_type: auto_quantize}, auto_quantize: {}}",
+                  "test.yaml: recipes of type \"auto_quantize\" are not supported"},
+        BadConfig{"quantize: {$import: presets/fp9}", "quantize: there is no recipe presets/fp9"},
+        BadConfig{"quantize: {$import: units/kv_fp8}", "quantize: there is no recipe units/kv_fp8"},
+        BadConfig{"quant_cfg: [{$import: mine/more}]",
+                  "quant_cfg[0]: there is no recipe mine/more to import: Lathe's own are"},
         BadConfig{"quant_cfg: fp8", "quant_cfg: expected a list of entries or an object"},
         BadConfig{"quant_cfg: [fp8]", "quant_cfg[0]: expected an object"},
         BadConfig{"quant_cfg: [{enable: false}]", "quant_cfg[0]: quantizer_name is missing"},
