@@ -10,13 +10,18 @@ using quantization::QuantizedAttention;
 using quantization::QuantizedLayer;
 using quantization::TensorQuantizer;
 
+/// Whether the whole tensor has a scale that is known before it: a calibrated one, or a constant.
+bool has_static_scale(const quantization::QuantizerFormat& format) {
+  return format.uses_amax() && !format.uncalibrated;
+}
+
 exporting::LayerScheme layer_scheme(const QuantizedLayer& layer) {
   exporting::LayerScheme scheme{.path = layer.path,
                                 .weight = layer.weight->format().format,
                                 .exact_scales = layer.weight->keeps_scales()};
   if (layer.input != nullptr && layer.input->enabled()) {
     scheme.input = layer.input->format().format;
-    scheme.input_dynamic = !layer.input->format().needs_amax();
+    scheme.input_dynamic = !has_static_scale(layer.input->format());
   }
   return scheme;
 }
@@ -164,7 +169,7 @@ exporting::LayerValues layer_values(const QuantizedLayer& layer) {
   exporting::LayerValues values{.weight_scales = layer.weight->scales()};
   values.weight_scales.kind = layer.weight->format().format.scale;
   const bool static_input =
-      layer.input != nullptr && layer.input->enabled() && layer.input->format().needs_amax();
+      layer.input != nullptr && layer.input->enabled() && has_static_scale(layer.input->format());
   if (static_input) {
     if (!layer.input->has_scales()) refuse_uncalibrated(*layer.input);
     const formats::Scales& scales = layer.input->scales();

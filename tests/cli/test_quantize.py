@@ -105,6 +105,21 @@ class Quantize(ProgramTest):
                      "--no-fuse-scales")
         self.assertGreater(len(set(scales(apart))), 1)
 
+    def test_constant_amax_of_inputs_needs_no_calibration(self):
+        for form, constant in (("nvfp4", 6 * 448), ("fp8", 448)):
+            recipe = self.folder / "recipe.yaml"
+            recipe.write_text("quant_cfg:\n  - {quantizer_name: '*', enable: false}\n"
+                              f"  - {{quantizer_name: '*mlp*weight_quantizer', cfg: {{format: {form}}}}}\n"
+                              f"  - {{quantizer_name: '*mlp*input_quantizer', cfg: {{format: {form}, constant_amax: "
+                              f"{constant}}}}}\nalgorithm: max\n")
+            with self.subTest(form):
+                self.succeed("quantize", self.model, "-o", self.out, "--recipe", recipe, "--force")
+                tensors = safetensors_file.read(self.out / "model.safetensors")
+                for name in ("gate", "up", "down"):
+                    scale = tensors[f"model.layers.1.mlp.{name}_proj.input_scale"]
+                    self.assertEqual(safetensors_file.floats(scale), [1.0])
+                self.succeed("inspect", self.out)
+
     def test_shards(self):
         self.succeed(*self.fp8, "--max-shard-size", "40kB")
         index = json.loads((self.out / "model.safetensors.index.json").read_text())

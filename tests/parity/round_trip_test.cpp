@@ -67,6 +67,9 @@ std::vector<Case> cases() {
       "{num_bits: e5m2, block_sizes: {-1: 32, type: dynamic, scale_bits: e8m0}}";
   all.push_back(recipe_case("mxfp8 e5m2", e5m2, e5m2));
   all.push_back(recipe_case("nvfp4 block 32", "{format: nvfp4_bs32}", "{format: nvfp4_bs32}"));
+  all.push_back(
+      recipe_case("constant nvfp4", "{format: nvfp4}", "{format: nvfp4, constant_amax: 2688}"));
+  all.push_back(recipe_case("constant fp8", "{format: fp8}", "{format: fp8, constant_amax: 28}"));
   all.push_back(recipe_case("unsigned inputs", "{format: int8_per_channel}",
                             "{num_bits: 8, unsigned: true}"));
   all.push_back(recipe_case("rotated", "{format: int8_per_channel, rotate: true}",
