@@ -1,5 +1,7 @@
 #include "formats/packing.h"
 
+#include <numeric>
+
 #include "base/checked.h"
 #include "base/error.h"
 
@@ -32,45 +34,43 @@ void check_packable(Packing packing, Element element, int64_t rows) {
   }
 }
 
-/// Codes of `bits` bits side by side in words of `word_bytes`, lowest bits first.
-void pack_words(std::span<const uint8_t> codes, Element element, size_t per_word, size_t word_bytes,
-                unsigned offset, std::span<std::byte> out) {
-  for (size_t word = 0; word * per_word < codes.size(); ++word) {
-    uint32_t value = 0;
-    for (size_t i = 0; i < per_word && word * per_word + i < codes.size(); ++i) {
-      const unsigned low = low_bits(element, codes[word * per_word + i]) ^ offset;
-      value |= low << (i * element.bits);
+/// Codes of `bits` bits side by side, lowest bits first; the rest of `out` is zeros.
+void pack_bits(std::span<const uint8_t> codes, Element element, unsigned offset,
+               std::span<std::byte> out) {
+  uint32_t pending = 0;
+  int count = 0;
+  size_t byte = 0;
+  for (const uint8_t code : codes) {
+    pending |= (low_bits(element, code) ^ offset) << count;
+    for (count += element.bits; count >= 8; count -= 8) {
+      out[byte++] = static_cast<std::byte>(pending);
+      pending >>= 8;
     }
-    for (size_t byte = 0; byte < word_bytes; ++byte) {
-      out[word * word_bytes + byte] = static_cast<std::byte>(value >> (8 * byte));
-    }
+  }
+  for (; byte < out.size(); ++byte) {
+    out[byte] = static_cast<std::byte>(pending);
+    pending = 0;
   }
 }
 
-void unpack_words(std::span<const std::byte> packed, Element element, size_t per_word,
-                  size_t word_bytes, unsigned offset, std::span<uint8_t> codes) {
-  for (size_t word = 0; word * per_word < codes.size(); ++word) {
-    uint32_t value = 0;
-    for (size_t byte = 0; byte < word_bytes; ++byte) {
-      value |= static_cast<uint32_t>(packed[word * word_bytes + byte]) << (8 * byte);
+void unpack_bits(std::span<const std::byte> packed, Element element, unsigned offset,
+                 std::span<uint8_t> codes) {
+  uint32_t pending = 0;
+  int count = 0;
+  size_t byte = 0;
+  for (uint8_t& code : codes) {
+    for (; count < element.bits; count += 8) {
+      pending |= static_cast<uint32_t>(packed[byte++]) << count;
     }
-    for (size_t i = 0; i < per_word && word * per_word + i < codes.size(); ++i) {
-      const auto shifted = static_cast<uint8_t>(value >> (i * element.bits));
-      codes[word * per_word + i] = static_cast<uint8_t>(low_bits(element, shifted) ^ offset);
-    }
+    code = static_cast<uint8_t>(low_bits(element, static_cast<uint8_t>(pending)) ^ offset);
+    pending >>= element.bits;
+    count -= element.bits;
   }
 }
 
-/// Bytes of the storage unit that packing_unit columns share.
-size_t unit_bytes(Packing packing) {
-  switch (packing) {
-    case Packing::kInt32Offset:
-      return 4;
-    case Packing::kSixBits:
-      return 3;
-    default:
-      return 1;
-  }
+/// 32-bit words of a row of codes without gaps.
+int64_t words(Element element, int64_t cols) {
+  return cols / 32 * element.bits + ceil_div(cols % 32 * element.bits, 32);
 }
 
 /// value + 2^(bits-1) is the two's complement code with the sign bit flipped.
@@ -95,7 +95,7 @@ int64_t packing_unit(Packing packing, Element element) {
     case Packing::kNibbles:
       return 2;
     case Packing::kInt32Offset:
-      return 32 / element.bits;
+      return 32 / std::gcd(32, int64_t{element.bits});
     case Packing::kSixBits:
       return 4;
   }
@@ -104,17 +104,19 @@ int64_t packing_unit(Packing packing, Element element) {
 
 PackedShape packed_shape(Packing packing, Element element, int64_t rows, int64_t cols) {
   check_packable(packing, element, rows);
-  const int64_t units = ceil_div(cols, packing_unit(packing, element));
   switch (packing) {
     case Packing::kBytes:
       return {byte_dtype(element), rows, cols};
     case Packing::kNibbleRowPairs:
       return {DType::kU8, rows / 2, cols};
     case Packing::kInt32Offset:
-      return {DType::kI32, rows, units};
-    default:
-      return {DType::kU8, rows, units * static_cast<int64_t>(unit_bytes(packing))};
+      return {DType::kI32, rows, words(element, cols)};
+    case Packing::kNibbles:
+      return {DType::kU8, rows, ceil_div(cols, 2)};
+    case Packing::kSixBits:
+      return {DType::kU8, rows, ceil_div(cols, 4) * 3};
   }
+  throw_internal("packing {}", static_cast<int>(packing));
 }
 
 int64_t packed_size(Packing packing, Element element, int64_t rows, int64_t cols) {
@@ -136,8 +138,7 @@ void pack_row(Packing packing, Element element, std::span<const uint8_t> codes,
                                       (low_bits(element, odd_codes[i]) << 4));
     }
   } else {
-    pack_words(codes, element, static_cast<size_t>(packing_unit(packing, element)),
-               unit_bytes(packing), sign_flip(packing, element), out);
+    pack_bits(codes, element, sign_flip(packing, element), out);
   }
 }
 
@@ -153,8 +154,7 @@ void unpack_row(Packing packing, Element element, std::span<const std::byte> pac
       odd_codes[i] = byte >> 4;
     }
   } else {
-    unpack_words(packed, element, static_cast<size_t>(packing_unit(packing, element)),
-                 unit_bytes(packing), sign_flip(packing, element), codes);
+    unpack_bits(packed, element, sign_flip(packing, element), codes);
   }
 }
 

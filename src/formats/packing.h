@@ -16,7 +16,7 @@ enum class Packing : uint8_t {
   kNibbles,         // 4-bit codes, two a byte along the columns: even column in the low nibble
   kNibbleRowPairs,  // byte (i, k) holds rows 2i (low nibble) and 2i + 1 of column k (modelopt's
                     // INT4)
-  kInt32Offset,  // integers as value + 2^(bits-1), 32 / bits in an int32 along the columns, lowest
+  kInt32Offset,  // integers as value + 2^(bits-1), without gaps in int32 along the columns, lowest
                  // bits first (compressed-tensors' pack-quantized)
   kSixBits,      // 6-bit codes, four in three bytes along the columns, lowest bits first
 };
@@ -35,7 +35,7 @@ struct PackedShape {
 PackedShape packed_shape(Packing packing, Element element, int64_t rows, int64_t cols);
 /// Bytes of the packed matrix.
 int64_t packed_size(Packing packing, Element element, int64_t rows, int64_t cols);
-/// Columns that share a storage unit: 1, 2, 1, 32 / bits, 4.
+/// Columns that fill whole storage units: 1, 2, 1, 32 / gcd(32, bits), 4.
 int64_t packing_unit(Packing packing, Element element);
 
 /// Packs one row of codes (kNibbleRowPairs: `codes` is the even row, `odd_codes` the odd one) into

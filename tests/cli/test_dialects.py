@@ -41,6 +41,33 @@ class Dialects(ProgramTest):
                 after = self.succeed("eval", self.out, "--text", text, "--seq-len", 32, "--json").json()
                 self.assertAlmostEqual(before["loss"], after["loss"], places=6)
 
+    def test_int4_weights_and_fp8_inputs_by_token(self):
+        recipe = self.folder / "recipe.yaml"
+        recipe.write_text("""quant_cfg:
+  - {quantizer_name: '*', enable: false}
+  - {quantizer_name: '*weight_quantizer', cfg: {num_bits: 4, block_sizes: {-1: 16}}}
+  - {quantizer_name: '*input_quantizer', cfg: {format: fp8, type: dynamic, block_sizes: {-1: null}}}
+  - $import: units/default_disabled_quantizers
+algorithm: max
+""")
+        arguments = [self.model, "-o", self.out, "--recipe", recipe, "--dialect", "compressed-tensors"]
+        self.succeed("quantize", *arguments)
+        group = self.section()["config_groups"]["group_0"]
+        self.assertEqual(group["format"], "pack-quantized")
+        self.assertEqual(group["weights"], {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group",
+                                            "group_size": 16, "dynamic": False})
+        self.assertEqual(group["input_activations"], {"num_bits": 8, "type": "float", "symmetric": True,
+                                                      "strategy": "token", "dynamic": True})
+        self.succeed("run", self.out, "--inputs", self.ids, "-o", self.folder / "logits.safetensors")
+        self.fail_with(USER_ERROR, "quantize", *arguments, "--force", "--target", "vllm", says=["groups of 32, 64 or 128"])
+        recipe.write_text(recipe.read_text().replace("{-1: 16}", "{-1: 16}, symmetric: false"))
+        self.fail_with(USER_ERROR, "plan", *arguments, says=["cfg.symmetric: zero points", "not supported"])
+
+    def test_the_cache_has_no_nvfp4(self):
+        self.fail_with(USER_ERROR, "quantize", self.model, "-o", self.out, "--format", "fp8", "--calib", self.ids,
+                       "--kv-cache", "nvfp4", "--dialect", "compressed-tensors",
+                       says=["has no nvfp4 KV cache; --dialect modelopt can"])
+
     def test_inspect(self):
         self.quantize("nvfp4")
         described = self.succeed("inspect", self.out, "--json").json()

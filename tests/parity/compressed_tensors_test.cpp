@@ -46,10 +46,13 @@ INSTANTIATE_TEST_SUITE_P(
     Formats, Library,
     testing::Values(Format{"pack-int4-group", 1e-5}, Format{"pack-int4-asymmetric", 1e-5},
                     Format{"pack-int8-channel", 1e-5}, Format{"pack-int2-group", 1e-5},
-                    Format{"fp8-tensor", 1e-5}, Format{"fp8-weights", 1e-5}, Format{"mxfp4", 1e-5},
-                    Format{"mxfp6", 1e-5}, Format{"mxfp8", 1e-5},
+                    Format{"pack-int4-tensor-asymmetric", 1e-5}, Format{"pack-int3-group", 1e-5},
+                    Format{"pack-int3-asymmetric", 1e-5}, Format{"fp8-tensor", 1e-5},
+                    Format{"fp8-weights", 1e-5}, Format{"mxfp4", 1e-5}, Format{"mxfp6", 1e-5},
+                    Format{"mxfp8", 1e-5},
                     // Inputs that are scaled as they come may round to the other side.
                     Format{"fp8-token", 1e-3}, Format{"fp8-block", 1e-3}, Format{"nvfp4", 1e-3},
+                    Format{"pack-int4-fp8-token", 1e-3}, Format{"int4-token", 0.05},
                     Format{"int8-token", 0.05}, Format{"int8-asymmetric", 0.05}),
     [](const auto& info) {
       std::string name = info.param.name;

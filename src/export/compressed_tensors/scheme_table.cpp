@@ -14,20 +14,26 @@ constexpr Format kInt4PerChannel{formats::kInt4, formats::kPerChannel};
 constexpr Format kInt8Group{formats::kInt8, {1, 128}};
 constexpr Format kFp8Group{formats::kE4M3, {1, 128}};
 
+constexpr std::array kTokenInputs = {InputScheme{formats::kFp8PerChannel, true},
+                                     InputScheme{formats::kInt8PerChannel, true},
+                                     InputScheme{kInt4PerChannel, true}};
 constexpr std::array kInt8Inputs = {InputScheme{formats::kInt8PerTensor},
                                     InputScheme{formats::kInt8PerChannel, true}};
 constexpr std::array kFp8Inputs = {InputScheme{formats::kFp8}, InputScheme{formats::kFp8, true},
                                    InputScheme{formats::kFp8PerChannel, true}};
 constexpr std::array kFp8BlockInputs = {InputScheme{kFp8Group, true}};
 constexpr std::array kNvfp4Inputs = {InputScheme{formats::kNvfp4}};
-constexpr std::array kMxfp4Inputs = {InputScheme{formats::kMxfp4, true}};
+constexpr std::array kMxfp4Inputs = {InputScheme{formats::kMxfp4, true},
+                                     InputScheme{formats::kMxfp8, true},
+                                     InputScheme{kFp8Group, true}};
 constexpr std::array kMxfp8Inputs = {InputScheme{formats::kMxfp8, true}};
 
-constexpr CompressedScheme pack_quantized(Format weight, bool any_group_size) {
+constexpr CompressedScheme pack_quantized(Format weight, std::span<const InputScheme> inputs = {}) {
   return {.format = "pack-quantized",
           .weight = weight,
-          .any_group_size = any_group_size,
-          .inputs = {},
+          .any_group_size = weight.block.cols > 0,
+          .any_narrow = weight.element.bits < 8,
+          .inputs = inputs,
           .packing = Packing::kInt32Offset,
           .weight_dtype = DType::kI32};
 }
@@ -48,10 +54,10 @@ constexpr CompressedScheme float_quantized(Format weight, std::span<const InputS
 }
 
 constexpr std::array kSchemes = {
-    pack_quantized(formats::kInt4Block, true),
-    pack_quantized(kInt8Group, true),
-    pack_quantized(kInt4PerChannel, false),
-    pack_quantized(formats::kInt8PerChannel, false),
+    pack_quantized(formats::kInt4Block, kTokenInputs),
+    pack_quantized(kInt4PerChannel, kTokenInputs),
+    pack_quantized(kInt8Group),
+    pack_quantized(formats::kInt8PerChannel),
     int_quantized(formats::kInt8PerChannel),
     int_quantized(formats::kInt8PerTensor),
     float_quantized(formats::kFp8, kFp8Inputs),
@@ -77,7 +83,9 @@ constexpr std::array kSchemes = {
 
 bool weight_fits(const CompressedScheme& row, Format weight) {
   const bool grouped = weight.block.rows == 1 && weight.block.cols > 0;
+  const bool narrow = weight.element.kind == formats::ElementKind::kInt && weight.element.bits < 8;
   if (row.any_group_size && grouped) weight.block = row.weight.block;
+  if (row.any_narrow && narrow) weight.element.bits = row.weight.element.bits;
   return same_storage(row.weight, weight);
 }
 

@@ -20,6 +20,7 @@ struct CompressedScheme {
   std::string_view format;  // "pack-quantized"
   formats::Format weight;
   bool any_group_size = false;  // weight.block.cols is only the usual one
+  bool any_narrow = false;      // weight.element is only the usual one of integers of 2 to 7 bits
   std::span<const InputScheme> inputs;
   bool weight_only = true;  // the inputs may be left as they are
   formats::Packing packing = formats::Packing::kBytes;

@@ -71,6 +71,10 @@ struct Case {
   bool is(std::string_view storage) const { return layer.storage.name == storage; }
   BlockShape block() const { return layer.scheme.weight.block; }
   bool weight_only() const { return !layer.scheme.input.has_value(); }
+  int weight_bits() const { return layer.scheme.weight.element.bits; }
+  bool has_fp8_inputs() const {
+    return layer.scheme.input && layer.scheme.input->element == formats::kE4M3;
+  }
   /// One of experts that the model's own checkpoint holds in one tensor.
   bool is_fused() const { return layer.place != nullptr; }
   bool has_bias() const { return is_fused() && layer.place->has_bias; }
@@ -85,6 +89,8 @@ struct Rule {
 };
 
 constexpr std::array kVllmSglang = {Target::kVllm, Target::kSglang};
+constexpr std::array kVllm = {Target::kVllm, Target::kVllm};
+constexpr std::array kSglang = {Target::kSglang, Target::kSglang};
 constexpr std::array kTrtllm = {Target::kTrtllm, Target::kTrtllm};
 constexpr std::array kTransformers = {Target::kTransformers, Target::kTransformers};
 
@@ -130,7 +136,18 @@ constexpr std::array kRules = {
            return c.is("pack-quantized") && c.block().cols > 0 &&
                   !any_of(c.block().cols, {32, 64, 128});
          },
-         "INT4 and INT8 weights need groups of 32, 64 or 128, or whole channels"},
+         "integer weights need groups of 32, 64 or 128, or whole channels"},
+    Rule{kVllm,
+         [](const Case& c) {
+           return c.is("pack-quantized") && c.has_fp8_inputs() &&
+                  !(c.weight_bits() == 4 && c.block() == BlockShape{1, 128});
+         },
+         "with FP8 inputs it reads INT4 weights in groups of 128"},
+    Rule{kSglang,
+         [](const Case& c) {
+           return c.is("pack-quantized") && !(c.weight_only() && any_of(c.weight_bits(), {4, 8}));
+         },
+         "of packed integers it reads INT4 and INT8 weights, with inputs as they are"},
     Rule{
         kVllmSglang,
         [](const Case& c) {

@@ -162,6 +162,12 @@ class LinearReader {
     return packed;
   }
 
+  /// Words of `count` integers side by side.
+  static int64_t packed_words(const CompressedScheme& scheme, int64_t count) {
+    return formats::packed_shape(formats::Packing::kInt32Offset, scheme.weight.element, 1, count)
+        .cols;
+  }
+
   bool read_shape(Linear& linear) {
     const StoredTensor* shape = require(linear, "weight_shape");
     if (shape == nullptr) return false;
@@ -174,11 +180,8 @@ class LinearReader {
     const at::Tensor sizes = shape->read(at::kLong).contiguous();
     const int64_t rows = sizes.const_data_ptr<int64_t>()[0];
     linear.cols = sizes.const_data_ptr<int64_t>()[1];
-    const int64_t unit =
-        formats::packing_unit(formats::Packing::kInt32Offset, linear.scheme.weight.element);
-    const int64_t words = linear.weight->shape[1];
-    const bool fits =
-        rows == linear.rows && linear.cols > (words - 1) * unit && linear.cols <= words * unit;
+    const bool fits = rows == linear.rows && linear.cols > 0 &&
+                      packed_words(linear.scheme, linear.cols) == linear.weight->shape[1];
     if (!fits) {
       fail(*shape, fmt::format("says [{}, {}], which {} of {} cannot be", rows, linear.cols,
                                linear.weight->name, shape_text(linear.weight->shape)));
@@ -225,16 +228,18 @@ class LinearReader {
     }
   }
 
-  /// Packed along N where the weight is packed, else a byte each.
+  /// Packed along N where the weight is packed, else a byte each: also the one of a whole tensor.
+  static bool zeros_are_packed(const Linear& linear) {
+    return linear.scheme.is_pack_quantized() && linear.scheme.weight.block != formats::kPerTensor;
+  }
+
   void check_zeros(const Linear& linear, formats::GridShape grid) {
-    if (!linear.scheme.is_pack_quantized()) {
+    if (!zeros_are_packed(linear)) {
       if (linear.zeros->dtype != at::kChar) fail(*linear.zeros, "is not of int8");
       return check_grid(*linear.zeros, grid);
     }
     if (linear.zeros->dtype != at::kInt) fail(*linear.zeros, "is not of int32");
-    const int64_t unit =
-        formats::packing_unit(formats::Packing::kInt32Offset, linear.scheme.weight.element);
-    check_grid(*linear.zeros, {ceil_div(grid.rows, unit), grid.cols});
+    check_grid(*linear.zeros, {packed_words(linear.scheme, grid.rows), grid.cols});
   }
 
   void check_groups(const Linear& linear) {
@@ -279,8 +284,16 @@ class LinearReader {
     };
   }
 
+  /// A byte holds an int8, however few bits the scheme has.
+  static formats::Format stored_format(const CompressedScheme& scheme) {
+    formats::Format format = scheme.weight;
+    if (scheme.is_integer() && scheme.packing == formats::Packing::kBytes)
+      format.element = formats::kInt8;
+    return format;
+  }
+
   static PackedMatrix packed_of(const Linear& linear) {
-    return {.format = linear.scheme.weight,
+    return {.format = stored_format(linear.scheme),
             .packing = linear.scheme.packing,
             .rows = linear.rows,
             .cols = linear.cols,
@@ -295,13 +308,13 @@ class LinearReader {
     return codes;
   }
 
-  /// Zero points as floats [N, groups]; packed ones are int32 [N / unit, groups].
+  /// Zero points as floats [N, groups]; packed ones are int32 [N * bits / 32, groups].
   static std::function<at::Tensor()> zeros_of(const Linear& linear) {
     const formats::GridShape grid = linear.grid();
     const auto shape = [grid](const at::Tensor& zeros) {
       return zeros.reshape({grid.rows, grid.cols});
     };
-    if (!linear.scheme.is_pack_quantized())
+    if (!zeros_are_packed(linear))
       return [zeros = *linear.zeros, shape] { return shape(zeros.read(at::kChar).to(at::kFloat)); };
     return [zeros = *linear.zeros, grid, element = linear.scheme.weight.element] {
       const at::Tensor words = zeros.read(at::kInt).reshape({-1, grid.cols}).t().contiguous();

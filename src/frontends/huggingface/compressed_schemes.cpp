@@ -27,10 +27,10 @@ struct Container {
 constexpr std::array kContainers = {
     Container{"pack-quantized", true, Packing::kInt32Offset, at::kInt, true, 0,
               ScaleKind::kFloat32},
-    Container{"int-quantized", false, Packing::kBytes, at::kChar, true, 8, ScaleKind::kFloat32},
+    Container{"int-quantized", false, Packing::kBytes, at::kChar, true, 0, ScaleKind::kFloat32},
     Container{"float-quantized", false, Packing::kBytes, at::kFloat8_e4m3fn, false, 8,
               ScaleKind::kFloat32},
-    Container{"naive-quantized", false, Packing::kBytes, at::kChar, true, 8, ScaleKind::kFloat32},
+    Container{"naive-quantized", false, Packing::kBytes, at::kChar, true, 0, ScaleKind::kFloat32},
     Container{"naive-quantized", false, Packing::kBytes, at::kFloat8_e4m3fn, false, 8,
               ScaleKind::kFloat32},
     Container{"nvfp4-pack-quantized", true, Packing::kNibbles, at::kByte, false, 4,
@@ -86,8 +86,7 @@ Format format_of(const ConfigReader& arguments, ScaleKind scale) {
   const int64_t bits = arguments.size_or("num_bits", 8);
   Format format{.block = block_of(arguments), .scale = scale};
   if (is_integer(arguments)) {
-    if (bits != 2 && bits != 4 && bits != 8)
-      arguments.unsupported("num_bits", "supported integers: 2, 4 and 8 bits");
+    if (bits < 2 || bits > 8) arguments.unsupported("num_bits", "supported integers: 2 to 8 bits");
     format.element = formats::int_element(static_cast<int>(bits));
     return format;
   }

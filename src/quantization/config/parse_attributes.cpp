@@ -316,6 +316,15 @@ void refuse_foreign(const ordered_json& value, const std::string& where) {
   }
 }
 
+/// Keys by which other tools ask for zero points.
+void refuse_zero_points(const ordered_json& value, const std::string& where) {
+  for (const char* key : {"symmetric", "zero_point", "has_zero_point"}) {
+    if (!value.is_object() || !value.contains(key)) continue;
+    throw_user("{}.{}: zero points (asymmetric quantization) are not supported; leave the key out",
+               where, key);
+  }
+}
+
 void check_float(const QuantizerAttributes& attributes, const std::string& where) {
   const auto& blocks = attributes.block_sizes;
   const NumBits& bits = attributes.num_bits;
@@ -350,6 +359,7 @@ void check_attributes(const QuantizerAttributes& attributes, const std::string& 
 }  // namespace
 
 QuantizerAttributes parse_attributes(const ordered_json& value, const std::string& where) {
+  refuse_zero_points(value, where);
   expect_known_keys(value, kKeys, where);
   refuse_foreign(value, where);
   QuantizerAttributes attributes;

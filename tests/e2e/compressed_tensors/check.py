@@ -44,8 +44,20 @@ def recipe(weights, inputs=None, more=()):
 
 
 INT4 = "num_bits: 4, block_sizes: {-1: 32}"
-INT8_TOKEN = "num_bits: 8, type: dynamic, block_sizes: {-1: null}"
+TOKEN_BLOCK = "type: dynamic, block_sizes: {-1: null}"
+INT8_TOKEN = "num_bits: 8, " + TOKEN_BLOCK
 FP8 = "num_bits: [4, 3]"
+FP8_TOKEN = f"{FP8}, {TOKEN_BLOCK}"
+FP8_GROUP = f"{FP8}, type: dynamic, block_sizes: {{-1: 128}}"
+
+
+def microscaling(num_bits):
+    return "num_bits: %s, block_sizes: {-1: 32, type: dynamic, scale_bits: [8, 0]}" % num_bits
+
+
+def integers(bits):
+    return f"num_bits: {bits}, block_sizes: {{-1: 32}}"
+
 
 # Name, what is asked of `lathe quantize`, and how far transformers' logits may be: the library divides a token's amax by
 # 127.5, and rounds the powers of two of MXFP4 inputs down where they would be a little too small.
@@ -54,6 +66,12 @@ CASES = [
     ("pack-int4-channel", recipe("num_bits: 4, axis: 0"), 1e-4),
     ("pack-int8-channel", "int8_wo", 1e-4),
     ("pack-int8-group", recipe("num_bits: 8, block_sizes: {-1: 32}"), 1e-4),
+    *((f"pack-int{bits}-group", recipe(integers(bits)), 1e-4) for bits in (2, 3, 5, 6, 7)),
+    ("pack-int3-channel", recipe("num_bits: 3, axis: 0"), 1e-4),
+    ("pack-int4-fp8-token", recipe(INT4, FP8_TOKEN), 1e-3),
+    ("pack-int4-int8-token", recipe(INT4, INT8_TOKEN), 0.05),
+    ("pack-int4-int4-token", recipe(INT4, "num_bits: 4, " + TOKEN_BLOCK), 0.5),
+    ("pack-int6-int8-token", recipe(integers(6), INT8_TOKEN), 0.05),
     ("int8-static", "int8", 1e-4),
     ("int8-token", recipe("num_bits: 8, axis: 0", INT8_TOKEN), 0.05),
     ("fp8-tensor", "fp8", 1e-4),
@@ -62,10 +80,21 @@ CASES = [
     ("nvfp4", "nvfp4", 1e-3),
     ("nvfp4-weights", "w4a16_nvfp4", 1e-4),
     ("mxfp4", "mxfp4", 0.6),
+    ("mxfp4-weights", recipe(microscaling([2, 1])), 1e-4),
+    ("mxfp4-mxfp8", recipe(microscaling([2, 1]), microscaling([4, 3])), 1e-3),
+    ("mxfp6-weights", recipe(microscaling([2, 3])), 1e-4),
+    ("mxfp6-mxfp8", recipe(microscaling([2, 3]), microscaling([4, 3])), 1e-3),
+    ("mxfp8-weights", recipe(microscaling([4, 3])), 1e-4),
     ("mxfp8", "mxfp8", 1e-3),
     ("mixed", recipe(INT4, None, ["{quantizer_name: '*self_attn*weight_quantizer', cfg: {%s}}" % FP8,
                                   "{quantizer_name: '*self_attn*input_quantizer', cfg: {%s}}" % FP8]), 1e-4),
     ("fp8-kv-fp8", "fp8", 1e-3),
+]
+# The same of a model whose layers are wide enough for blocks of 128.
+WIDE_CASES = [
+    ("fp8-block", recipe(f"{FP8}, block_sizes: {{-1: 128, -2: 128}}", FP8_GROUP), 1e-3),
+    ("pack-int4-128-fp8-token", recipe("num_bits: 4, block_sizes: {-1: 128}", FP8_TOKEN), 1e-3),
+    ("mxfp4-fp8", recipe(microscaling([2, 1]), FP8_GROUP), 1e-3),
 ]
 # The library gives FP4 and MX weights in bfloat16 only.
 IN_BFLOAT16 = ("nvfp4", "mxfp")
@@ -80,9 +109,15 @@ U8 = "torch.uint8"
 REVERSE = [
     ("pack-int4-group", "pack-quantized", GROUP, None),
     ("pack-int4-asymmetric", "pack-quantized", {**GROUP, "symmetric": False}, None),
+    ("pack-int4-tensor-asymmetric", "pack-quantized", {**GROUP, "strategy": "tensor", "group_size": None,
+                                                       "symmetric": False}, None),
     ("pack-int8-channel", "pack-quantized", CHANNEL, None),
     ("pack-int8-channel-asymmetric", "pack-quantized", {**CHANNEL, "symmetric": False}, None),
     ("pack-int2-group", "pack-quantized", {**GROUP, "num_bits": 2}, None),
+    ("pack-int3-group", "pack-quantized", {**GROUP, "num_bits": 3}, None),
+    ("pack-int3-asymmetric", "pack-quantized", {**GROUP, "num_bits": 3, "symmetric": False}, None),
+    ("pack-int4-fp8-token", "pack-quantized", GROUP, {**TOKEN, "type": "float"}),
+    ("int4-token", "int-quantized", GROUP, {**TOKEN, "type": "int"}),
     ("int8-token", "int-quantized", CHANNEL, {**TOKEN, "type": "int"}),
     ("int8-asymmetric", "int-quantized", {**CHANNEL, "symmetric": False}, {**TOKEN, "type": "int"}),
     ("fp8-tensor", "float-quantized", {"num_bits": 8, "type": "float", "strategy": "tensor"},
@@ -163,6 +198,9 @@ def transformers_logits(folder, ids, dtype):
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
     config, tensors = library.read_folder(folder)
     quantization = library.parse_config(config["quantization_config"])
+    for parameter in model.parameters():  # routers keep the dtype of the file
+        if parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.to(dtype)
     with torch.no_grad():
         model(ids[:1, :4].to(model.device))  # decompresses
         model = torch.nn.Module.float(model)
@@ -223,24 +261,24 @@ def check_large(model, text, lathe, check, scratch):
               abs(ours - theirs) <= tolerance * theirs)
 
 
-def tiny_model(scratch):
+def tiny_model(folder, width=64):
     """A llama of one layer, small enough to be committed in many formats."""
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(hidden_size=64, intermediate_size=64, num_hidden_layers=1, vocab_size=32,
+    config = transformers.LlamaConfig(hidden_size=width, intermediate_size=width, num_hidden_layers=1, vocab_size=32,
                                       num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
                                       tie_word_embeddings=True, dtype="bfloat16")
     model = transformers.LlamaForCausalLM(config).to(torch.bfloat16)
     for parameter in model.parameters():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=0.15)
-    model.save_pretrained(scratch / "tiny")
-    return scratch / "tiny"
+    model.save_pretrained(folder)
+    return folder
 
 
 def make_golden(output, scratch):
     """base: a tiny model. For each format the checkpoint that the library makes of it, and in expected.safetensors
     weights that the library reads from it and the logits of transformers, in float32."""
-    model = tiny_model(scratch)
+    model = tiny_model(scratch / "tiny")
     config, tensors = library.read_folder(model)
     library.write_folder(output / "base", config, tensors)
     ids = torch.arange(24).reshape(2, 12) % 32
@@ -278,11 +316,12 @@ def main():
         lathe = Lathe(arguments.lathe.resolve(), scratch)
         ids_file = scratch / "ids.safetensors"
         torch.manual_seed(1)
-        safetensors.torch.save_file({"input_ids": torch.randint(0, 64, (8, 32))}, ids_file)
-        for name in arguments.names.split(","):
-            for case in CASES:
+        safetensors.torch.save_file({"input_ids": torch.randint(0, 32, (8, 32))}, ids_file)
+        models = [(arguments.models / name, CASES) for name in arguments.names.split(",")]
+        for model, cases in [*models, (tiny_model(scratch / "wide", 128), WIDE_CASES)]:
+            for case in cases:
                 if arguments.only in case[0]:
-                    check_case(case, arguments.models / name, lathe, check, ids_file, scratch)
+                    check_case(case, model, lathe, check, ids_file, scratch)
         for row in REVERSE:
             if arguments.only in row[0]:
                 check_reverse(row, arguments.models / "llama", lathe, check, ids_file, scratch)

@@ -33,6 +33,10 @@ using nlohmann::ordered_json;
 constexpr Format kInt4Group{formats::kInt4, {1, 32}};
 constexpr Format kFp8Groups{formats::kE4M3, {1, 128}};
 constexpr Format kInt2Group{formats::int_element(2), {1, 32}};
+constexpr Format kInt3Group{formats::int_element(3), {1, 32}};
+constexpr Format kInt4PerChannel{formats::kInt4, formats::kPerChannel};
+constexpr Format kInt6PerChannel{formats::int_element(6), formats::kPerChannel};
+constexpr Format kUint4Group{{.bits = 4, .is_unsigned = true}, {1, 32}};
 
 ExportOptions options_of(const std::string& target = {}) {
   ExportOptions options;
@@ -91,6 +95,15 @@ INSTANTIATE_TEST_SUITE_P(
         Stored{"int8_channel", formats::kInt8PerChannel, {}, false, "pack-quantized", kPacked},
         Stored{"int4_tensor", {formats::kInt4, formats::kPerTensor}, {}, false, "", {}},
         Stored{"int4_fp8", kInt4Group, formats::kFp8, false, "", {}},
+        Stored{"int4_fp8_token", kInt4Group, formats::kFp8PerChannel, true, "pack-quantized",
+               kPacked},
+        Stored{"int4_int8_token", kInt4Group, formats::kInt8PerChannel, true, "pack-quantized",
+               kPacked},
+        Stored{"int6_int4_token", kInt6PerChannel, kInt4PerChannel, true, "pack-quantized",
+               kPacked},
+        Stored{"int8_fp8_token", formats::kInt8PerChannel, formats::kFp8PerChannel, true, "", {}},
+        Stored{"int2_group", kInt2Group, {}, false, "pack-quantized", kPacked},
+        Stored{"uint4_group", kUint4Group, {}, false, "", {}},
         Stored{"int8_static", formats::kInt8PerChannel, formats::kInt8PerTensor, false,
                "int-quantized", kPlainStatic},
         Stored{"int8_token", formats::kInt8PerChannel, formats::kInt8PerChannel, true,
@@ -125,6 +138,18 @@ INSTANTIATE_TEST_SUITE_P(
                {},
                false,
                "mxfp6-pack-quantized",
+               {"weight_packed", "weight_scale"}},
+        Stored{"mxfp4_fp8",
+               formats::kMxfp4,
+               kFp8Groups,
+               true,
+               "mxfp4-pack-quantized",
+               {"weight_packed", "weight_scale"}},
+        Stored{"mxfp4_mxfp8",
+               formats::kMxfp4,
+               formats::kMxfp8,
+               true,
+               "mxfp4-pack-quantized",
                {"weight_packed", "weight_scale"}},
         Stored{"mxfp6_e3m2", formats::kMxfp6, {}, false, "", {}},
         Stored{"mxfp8", formats::kMxfp8, formats::kMxfp8, true, "mxfp8-quantized", kPlain},
@@ -300,20 +325,19 @@ TEST_P(Bytes, AreTheLibrarys) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Library, Bytes,
-                         ::testing::Values(Golden{"pack-int4-group", kInt4Group},
-                                           Golden{"pack-int8-channel", formats::kInt8PerChannel},
-                                           Golden{"fp8-tensor", formats::kFp8},
-                                           Golden{"fp8-token", formats::kFp8PerChannel},
-                                           Golden{"nvfp4", formats::kNvfp4},
-                                           Golden{"mxfp4", formats::kMxfp4},
-                                           Golden{"mxfp6", formats::kMxfp6E2M3},
-                                           Golden{"mxfp8", formats::kMxfp8}),
-                         [](const auto& info) {
-                           std::string name = info.param.folder;
-                           std::erase(name, '-');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Library, Bytes,
+    ::testing::Values(Golden{"pack-int4-group", kInt4Group}, Golden{"pack-int3-group", kInt3Group},
+                      Golden{"pack-int8-channel", formats::kInt8PerChannel},
+                      Golden{"fp8-tensor", formats::kFp8},
+                      Golden{"fp8-token", formats::kFp8PerChannel},
+                      Golden{"nvfp4", formats::kNvfp4}, Golden{"mxfp4", formats::kMxfp4},
+                      Golden{"mxfp6", formats::kMxfp6E2M3}, Golden{"mxfp8", formats::kMxfp8}),
+    [](const auto& info) {
+      std::string name = info.param.folder;
+      std::erase(name, '-');
+      return name;
+    });
 
 /// A whole folder, written and read back.
 TEST(CompressedTensorsExport, WritesWhatItPlanned) {

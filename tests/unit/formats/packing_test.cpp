@@ -52,6 +52,15 @@ TEST(Packing, Int32OffsetAddsEightLowestBitsFirst) {
             bytes({0x00, 0xff, 0x80, 0x7f}));
 }
 
+/// Code i begins at bit 3 i: the eleventh lies in both words.
+TEST(Packing, Int32OffsetLeavesNoGaps) {
+  std::vector<uint8_t> codes(10, encode(int_element(3), -4));
+  codes.push_back(encode(int_element(3), 2));  // 6 = 0b110, at bits 30 to 32
+  codes.push_back(encode(int_element(3), -3));
+  EXPECT_EQ(pack(Packing::kInt32Offset, int_element(3), codes),
+            bytes({0, 0, 0, 0x80, 0x03, 0, 0, 0}));
+}
+
 TEST(Packing, SixBitsPutFourCodesInThreeBytes) {
   EXPECT_EQ(pack(Packing::kSixBits, kE3M2, {0x3f, 0, 0, 0x20}), bytes({0x3f, 0x00, 0x80}));
   EXPECT_EQ(pack(Packing::kSixBits, kE3M2, {0x01, 0x02, 0x03, 0x04}), bytes({0x81, 0x30, 0x10}));
@@ -66,12 +75,15 @@ TEST(Packing, UnpackIsTheInverse) {
                         {Packing::kNibbleRowPairs, kInt4},
                         {Packing::kInt32Offset, kInt4},
                         {Packing::kInt32Offset, kInt8},
-                        {Packing::kInt32Offset, int_element(3)},
                         {Packing::kInt32Offset, int_element(2)},
+                        {Packing::kInt32Offset, int_element(3)},
+                        {Packing::kInt32Offset, int_element(5)},
+                        {Packing::kInt32Offset, int_element(6)},
+                        {Packing::kInt32Offset, int_element(7)},
                         {Packing::kSixBits, kE2M3}};
   for (const Case& c : cases) {
     const int mask = (1 << c.element.bits) - 1;
-    for (size_t cols = 1; cols < 40; ++cols) {
+    for (size_t cols = 1; cols < 72; ++cols) {
       std::vector<uint8_t> codes(cols);
       std::vector<uint8_t> odd(c.packing == Packing::kNibbleRowPairs ? cols : 0);
       for (uint8_t& code : codes) code = static_cast<uint8_t>(random()) & mask;
@@ -92,6 +104,12 @@ TEST(PackedShape, IsTheTensorOfTheCheckpoint) {
   EXPECT_EQ(packed_shape(Packing::kNibbles, kE2M1, 6, 10), (PackedShape{DType::kU8, 6, 5}));
   EXPECT_EQ(packed_shape(Packing::kNibbleRowPairs, kInt4, 6, 10), (PackedShape{DType::kU8, 3, 10}));
   EXPECT_EQ(packed_shape(Packing::kInt32Offset, kInt4, 6, 10), (PackedShape{DType::kI32, 6, 2}));
+  for (int bits = 2; bits <= 8; ++bits) {
+    const Element element = int_element(bits);
+    EXPECT_EQ(packed_shape(Packing::kInt32Offset, element, 6, 32).cols, bits);
+    EXPECT_EQ(packed_shape(Packing::kInt32Offset, element, 6, 33).cols, bits + 1);
+    EXPECT_EQ(packing_unit(Packing::kInt32Offset, element) * bits % 32, 0);
+  }
   EXPECT_EQ(packed_shape(Packing::kSixBits, kE3M2, 6, 10), (PackedShape{DType::kU8, 6, 9}));
   EXPECT_EQ(packed_size(Packing::kInt32Offset, kInt4, 6, 10), 48);
 }

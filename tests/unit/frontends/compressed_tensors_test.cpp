@@ -34,6 +34,7 @@ struct Case {
 void PrintTo(const Case& item, std::ostream* stream) { *stream << item.name; }
 
 constexpr formats::Format kInt4Group{formats::kInt4, {1, 32}};
+constexpr formats::Format kInt3Group{formats::int_element(3), {1, 32}};
 constexpr formats::Format kFp8Blocks{formats::kE4M3, {32, 32}};
 constexpr formats::Format kFp8Groups{formats::kE4M3, {1, 32}};
 
@@ -67,6 +68,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"pack-int8-channel", formats::kInt8PerChannel},
         Case{"pack-int8-channel-asymmetric", formats::kInt8PerChannel, false},
         Case{"pack-int2-group", {formats::int_element(2), {1, 32}}},
+        Case{"pack-int4-tensor-asymmetric", {formats::kInt4, formats::kPerTensor}, false},
+        Case{"pack-int3-group", kInt3Group}, Case{"pack-int3-asymmetric", kInt3Group, false},
+        Case{"pack-int4-fp8-token", kInt4Group, true, formats::kFp8PerChannel},
+        Case{"int4-token", kInt4Group, true, formats::kInt8PerChannel},
         Case{"int8-token", formats::kInt8PerChannel, true, formats::kInt8PerChannel},
         Case{"int8-asymmetric", formats::kInt8PerChannel, false, formats::kInt8PerChannel},
         Case{"fp8-tensor", formats::kFp8, true, formats::kFp8},
@@ -171,7 +176,7 @@ TEST(CompressedTensorsErrors, OptionsAreChecked) {
        "no target names it"},
       {{"ignore"}, Json{"re:.*k_proj"}, ErrorKind::kData, "is in \"ignore\", but has"},
       {{"kv_cache_scheme"}, Json{{"num_bits", 4}}, ErrorKind::kUser, "one scale a tensor"},
-      {of_weights("num_bits"), 3, ErrorKind::kUser, "2, 4 and 8 bits"},
+      {of_weights("num_bits"), 9, ErrorKind::kUser, "supported integers: 2 to 8 bits"},
       {of_weights("num_bits"), "4", ErrorKind::kData, "num_bits"},
       {of_weights("type"), "float", ErrorKind::kUser, "weights of type float"},
       {of_weights("strategy"), "attn_head", ErrorKind::kUser, "supported: tensor, channel"},

@@ -154,6 +154,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadAttributes{"{constant_amax: 1, use_constant_amax: true}", "exclude each other"},
         BadAttributes{"{effective_bits: 17}", "at most 16"},
         BadAttributes{"{backend: custom}", "custom backends are Python code"},
+        BadAttributes{"{num_bits: 4, symmetric: false}", "cfg.symmetric: zero points"},
+        BadAttributes{"{zero_point: true}", "cfg.zero_point: zero points"},
         BadAttributes{"{learn_amax: true}", "cfg.learn_amax"},
         BadAttributes{"{trt_high_precision_dtype: Double}", "one of Float, Half, BFloat16"}));
 
