@@ -34,19 +34,32 @@ struct PackedTensor {
   int64_t parameters = 0;
 };
 
-void add_safetensors_rows(const std::string& path, const frontends::OpenedModel& opened,
-                          Inspection& result) {
-  std::unordered_map<std::string, PackedTensor> packed;
-  if (opened.quantization) {
-    for (const frontends::QuantizedLinear& linear : opened.quantization->linears) {
-      for (const std::string& name : linear.tensors) packed.try_emplace(name);
-      PackedTensor& codes = packed[linear.tensors.front()];
-      codes.format = formats::format_name(linear.weight_format);
-      const ir::ParameterPtr weight = opened.model.root->find_parameter(linear.path + ".weight");
-      if (weight) codes.parameters += weight->numel();
-    }
+using PackedTensors = std::unordered_map<std::string, PackedTensor>;  // by name
+
+PackedTensors packed_tensors(frontends::OpenedModel opened) {
+  PackedTensors packed;
+  if (!opened.quantization) return packed;
+  std::vector<int64_t> parameters;
+  for (const frontends::QuantizedLinear& linear : opened.quantization->linears) {
+    const ir::ParameterPtr weight = opened.model.root->find_parameter(linear.path + ".weight");
+    parameters.push_back(weight ? weight->numel() : 0);
   }
+  opened.model = {};  // hundreds of thousands of tensors are large
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    frontends::QuantizedLinear& linear = opened.quantization->linears[i];
+    const std::string codes_name = linear.tensors.front();
+    for (std::string& name : linear.tensors) packed.try_emplace(std::move(name));
+    PackedTensor& codes = packed[codes_name];
+    codes.format = formats::format_name(linear.weight_format);
+    codes.parameters += parameters[i];
+  }
+  return packed;
+}
+
+void add_safetensors_rows(const std::string& path, const PackedTensors& packed,
+                          Inspection& result) {
   const io::SafetensorsCheckpoint checkpoint = io::SafetensorsCheckpoint::open(path);
+  result.tensors.reserve(checkpoint.tensors().size());
   for (const io::TensorEntry& tensor : checkpoint.tensors()) {
     const auto found = packed.find(tensor.name);
     const bool plain = found == packed.end();
@@ -66,27 +79,36 @@ void add_program_rows(const frontends::OpenedModel& opened, Inspection& result) 
   }
 }
 
+void describe(const frontends::OpenedModel& opened, Inspection& result) {
+  result.architecture = opened.model.architecture;
+  result.dtype = dtype_torch_name(ir::to_dtype(opened.model.dtype));
+  if (!opened.quantization) return;
+  result.quant_algo = opened.quantization->quant_algo;
+  result.kv_cache_algo = opened.quantization->kv_cache_quant_algo;
+}
+
+/// What only the opened model knows; gives the tensors that are parts of quantized weights. The
+/// model is gone when the headers are read again.
+PackedTensors inspect_model(const std::string& path, bool program, Inspection& result) {
+  frontends::OpenedModel opened = frontends::open_model(path);
+  describe(opened, result);
+  if (program) add_program_rows(opened, result);
+  return packed_tensors(std::move(opened));
+}
+
 }  // namespace
 
 Inspection inspect(const std::string& path) {
-  const frontends::OpenedModel opened = frontends::open_model(path);
   Inspection result;
   const std::filesystem::path extension = std::filesystem::path(path).extension();
   const bool gguf = extension == ".gguf";
   const bool program = extension == ".pt2";
   result.kind = gguf ? "GGUF file" : program ? "torch.export archive" : "Hugging Face directory";
-  result.architecture = opened.model.architecture;
-  result.dtype = dtype_torch_name(ir::to_dtype(opened.model.dtype));
-  if (opened.quantization) {
-    result.quant_algo = opened.quantization->quant_algo;
-    result.kv_cache_algo = opened.quantization->kv_cache_quant_algo;
-  }
+  const PackedTensors packed = inspect_model(path, program, result);
   if (gguf) {
     add_gguf_rows(path, result);
-  } else if (program) {
-    add_program_rows(opened, result);
-  } else {
-    add_safetensors_rows(path, opened, result);
+  } else if (!program) {
+    add_safetensors_rows(path, packed, result);
   }
   for (const Inspection::TensorRow& row : result.tensors) result.bytes += row.bytes;
   if (result.parameters > 0) {

@@ -56,7 +56,7 @@ struct FusedExperts {
 };
 constexpr int64_t kMostExperts = 1 << 13;
 
-/// Finds modules by path in constant time while the tree grows. Names must outlive it.
+/// Finds modules by path in constant time while the tree grows.
 class TreeBuilder {
  public:
   explicit TreeBuilder(const GenericTreeOptions& options)
@@ -66,7 +66,7 @@ class TreeBuilder {
 
   void add(std::string_view name, ir::ParameterPtr parameter) {
     check_name(name, options_.source_name);
-    const std::string_view path = parent_of(name);
+    const std::string path(parent_of(name));
     ir::Module& owner = module_at(path);
     if (last_part(name) == "weight" && !path.empty() && is_matrix(*parameter)) {
       owner.type = type_of(last_part(path));
@@ -77,10 +77,10 @@ class TreeBuilder {
   ir::ModulePtr root() const { return root_; }
 
  private:
-  ir::Module& module_at(std::string_view path) {
+  ir::Module& module_at(const std::string& path) {
     const auto found = modules_.find(path);
     if (found != modules_.end()) return *found->second;
-    ir::Module& parent = module_at(parent_of(path));
+    ir::Module& parent = module_at(std::string(parent_of(path)));
     ir::Module& added = parent.add_child(last_part(path), ir::make_module("Parameters"));
     modules_.emplace(path, &added);
     return added;
@@ -93,7 +93,7 @@ class TreeBuilder {
 
   const GenericTreeOptions& options_;
   ir::ModulePtr root_;
-  std::unordered_map<std::string_view, ir::Module*> modules_;
+  std::unordered_map<std::string, ir::Module*> modules_;
 };
 
 }  // namespace
@@ -140,12 +140,13 @@ ir::ModulePtr build_generic_tree(TensorStore& store, const GenericTreeOptions& o
     split_fused_experts(fused.path, experts, fused.hidden_size, store);
   }
   TreeBuilder tree(options);
-  for (const StoredTensor* tensor : store.tensors()) {
+  for (auto& tensor : store.take_tensors()) {
     const bool converts = options.dtype && is_plain_float(tensor->dtype);
     const at::ScalarType dtype = converts ? *options.dtype : tensor->dtype;
     const bool is_stored = tensor->stored != nullptr && dtype == tensor->dtype;
     tree.add(tensor->name, is_stored ? tensor->stored : make_parameter(*tensor, dtype));
     store.mark_used(*tensor, tensor->name);
+    tensor = nullptr;  // there may be a million of them
   }
   return tree.root();
 }

@@ -1,5 +1,6 @@
 #include "frontends/tensor_store.h"
 
+#include <iterator>
 #include <map>
 
 #include "base/error.h"
@@ -12,7 +13,7 @@ size_t TensorStore::add_source(std::string name, ir::ParameterPtr parameter) {
 }
 
 void TensorStore::add(StoredTensor tensor) {
-  const std::optional<StoredTensor>& stored = tensors_.emplace_back(std::move(tensor));
+  const auto& stored = tensors_.emplace_back(std::make_shared<StoredTensor>(std::move(tensor)));
   const bool added = index_.emplace(stored->name, tensors_.size() - 1).second;
   check_internal(added, "tensor {} was added twice", stored->name);
 }
@@ -25,9 +26,9 @@ void TensorStore::replace(const std::vector<std::string>& names, StoredTensor te
   for (const std::string& name : names) {
     for (size_t source : take_out(name)) tensor.sources.push_back(source);
   }
-  const StoredTensor& stored = tensors_[place].emplace(std::move(tensor));
-  check_internal(index_.emplace(stored.name, place).second, "tensor {} was added twice",
-                 stored.name);
+  const auto& stored = tensors_[place] = std::make_shared<StoredTensor>(std::move(tensor));
+  check_internal(index_.emplace(stored->name, place).second, "tensor {} was added twice",
+                 stored->name);
 }
 
 void TensorStore::split(const std::string& name, std::vector<StoredTensor> parts) {
@@ -53,18 +54,27 @@ std::vector<size_t> TensorStore::take_out(const std::string& name) {
   return sources;
 }
 
-const StoredTensor* TensorStore::find(std::string_view name) const {
+std::shared_ptr<const StoredTensor> TensorStore::share(std::string_view name) const {
   const auto found = index_.find(name);
-  return found == index_.end() ? nullptr : &*tensors_[found->second];
+  return found == index_.end() ? nullptr : tensors_[found->second];
 }
 
 std::vector<const StoredTensor*> TensorStore::tensors() const {
   std::vector<const StoredTensor*> present;
   present.reserve(size());
   for (const auto& tensor : tensors_) {
-    if (tensor) present.push_back(&*tensor);
+    if (tensor != nullptr) present.push_back(tensor.get());
   }
   return present;
+}
+
+std::vector<std::shared_ptr<const StoredTensor>> TensorStore::take_tensors() {
+  index_.clear();
+  std::erase(tensors_, nullptr);
+  std::vector<std::shared_ptr<const StoredTensor>> taken(std::make_move_iterator(tensors_.begin()),
+                                                         std::make_move_iterator(tensors_.end()));
+  tensors_.clear();
+  return taken;
 }
 
 void TensorStore::fuse(ir::FusedLinears linears) {

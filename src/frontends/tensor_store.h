@@ -3,9 +3,8 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstddef>
-#include <deque>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -50,10 +49,14 @@ class TensorStore {
   void drop(const std::string& name, const std::string& reason);
 
   /// Null if there is none, or it was taken out.
-  const StoredTensor* find(std::string_view name) const;
+  const StoredTensor* find(std::string_view name) const { return share(name).get(); }
+  /// The same, for functions that read it when the store is gone.
+  std::shared_ptr<const StoredTensor> share(std::string_view name) const;
   /// In the source's order; those that were taken out are left out.
   std::vector<const StoredTensor*> tensors() const;
   size_t size() const { return index_.size(); }
+  /// Hands them over, in this order; what is left are the books.
+  std::vector<std::shared_ptr<const StoredTensor>> take_tensors();
 
   /// Notes that checkpoints of the model hold these linears in one tensor; once for each path.
   void fuse(ir::FusedLinears linears);
@@ -67,7 +70,7 @@ class TensorStore {
  private:
   std::vector<size_t> take_out(const std::string& name);
 
-  std::deque<std::optional<StoredTensor>> tensors_;     // addresses stay
+  std::vector<std::shared_ptr<StoredTensor>> tensors_;  // null where one was taken out
   std::unordered_map<std::string_view, size_t> index_;  // of the names in tensors_
   std::vector<ir::SourceTensor> sources_;
   std::vector<ir::FusedLinears> fused_;

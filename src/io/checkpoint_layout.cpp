@@ -140,13 +140,6 @@ void CheckpointLayout::make_header(const PlannedShard& shard,
   take(piece);
 }
 
-std::string CheckpointLayout::header(const PlannedShard& shard) const {
-  std::string text;
-  text.reserve(shard.header_bytes);
-  make_header(shard, [&](std::string_view piece) { text += piece; });
-  return text;
-}
-
 const PlannedTensor* CheckpointLayout::find(std::string_view name) const {
   if (slots.empty()) return nullptr;
   const uint32_t place = slots[slot_of(slots, tensors, name)];

@@ -47,7 +47,6 @@ struct CheckpointLayout {
   /// may be as large as the tensors: made when it is asked for, and given in pieces.
   void make_header(const PlannedShard& shard,
                    const std::function<void(std::string_view)>& take) const;
-  std::string header(const PlannedShard& shard) const;
 
   /// Null if there is none of this name.
   const PlannedTensor* find(std::string_view name) const;

@@ -128,6 +128,9 @@ struct CheckpointWriter::State {
   }
   fs::path shard_path(size_t shard) const { return folder / layout.shards[shard].file_name; }
 
+  void for_each_header_piece(
+      const PlannedShard& shard,
+      const std::function<void(size_t, std::span<const std::byte>)>& take) const;
   void create_shards();
   void reopen_shards();
   std::vector<uint32_t> read_checksums(const std::vector<size_t>& tensors) const;
@@ -163,6 +166,16 @@ size_t CheckpointWriter::State::find(std::string_view name) const {
   return static_cast<size_t>(tensor - layout.tensors.data());
 }
 
+void CheckpointWriter::State::for_each_header_piece(
+    const PlannedShard& shard,
+    const std::function<void(size_t, std::span<const std::byte>)>& take) const {
+  size_t offset = 0;
+  layout.make_header(shard, [&](std::string_view piece) {
+    take(offset, std::as_bytes(std::span(piece)));
+    offset += piece.size();
+  });
+}
+
 void CheckpointWriter::State::create_shards() {
   size_t needed = 0;
   for (const PlannedShard& shard : layout.shards) needed += shard.file_bytes;
@@ -172,11 +185,8 @@ void CheckpointWriter::State::create_shards() {
       const PlannedShard& shard = layout.shards[i];
       const ShardFile& file =
           shards.emplace_back(ShardFile::create(shard_path(i), shard.file_bytes));
-      size_t offset = 0;
-      layout.make_header(shard, [&](std::string_view piece) {
-        file.write(offset, std::as_bytes(std::span(piece)));
-        offset += piece.size();
-      });
+      for_each_header_piece(shard,
+                            [&](size_t offset, const auto& bytes) { file.write(offset, bytes); });
     }
   } catch (const Error&) {
     for (size_t i = 0; i < layout.shards.size(); ++i)
@@ -187,8 +197,10 @@ void CheckpointWriter::State::create_shards() {
 
 void CheckpointWriter::State::reopen_shards() {
   for (size_t i = 0; i < layout.shards.size(); ++i) {
-    shards.push_back(ShardFile::reopen(shard_path(i), layout.shards[i].file_bytes,
-                                       layout.header(layout.shards[i])));
+    const PlannedShard& shard = layout.shards[i];
+    const ShardFile& file = shards.emplace_back(ShardFile::reopen(shard_path(i), shard.file_bytes));
+    for_each_header_piece(shard,
+                          [&](size_t offset, const auto& bytes) { file.expect(offset, bytes); });
   }
 }
 

@@ -5,10 +5,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -54,10 +56,9 @@ void pwrite_all(int fd, const fs::path& path, size_t offset, std::span<const std
   }
 }
 
-bool has_header(int fd, std::string_view header) {
-  std::string found(header.size(), '\0');
-  return ::pread(fd, found.data(), found.size(), 0) == static_cast<ssize_t>(found.size()) &&
-         found == header;
+[[noreturn]] void throw_other_run(const fs::path& path) {
+  throw_user("{}: cannot resume: size or header are not those of the interrupted run",
+             path.string());
 }
 
 }  // namespace
@@ -87,7 +88,7 @@ ShardFile ShardFile::create(fs::path path, size_t file_bytes) {
   return file;
 }
 
-ShardFile ShardFile::reopen(fs::path path, size_t file_bytes, std::string_view header) {
+ShardFile ShardFile::reopen(fs::path path, size_t file_bytes) {
   const bool partial = fs::exists(partial_path(path));
   const fs::path current = partial ? partial_path(path) : path;
   const int fd = ::open(current.c_str(), O_RDWR | O_CLOEXEC);
@@ -95,11 +96,16 @@ ShardFile ShardFile::reopen(fs::path path, size_t file_bytes, std::string_view h
   ShardFile file(std::move(path), fd, partial);
   struct stat status {};
   if (::fstat(fd, &status) != 0) throw_errno(current, "stat");
-  if (static_cast<size_t>(status.st_size) != file_bytes || !has_header(fd, header)) {
-    throw_user("{}: cannot resume: size or header are not those of the interrupted run",
-               current.string());
-  }
+  if (static_cast<size_t>(status.st_size) != file_bytes) throw_other_run(current);
   return file;
+}
+
+void ShardFile::expect(size_t offset, std::span<const std::byte> bytes) const {
+  std::vector<std::byte> found(bytes.size());
+  const ssize_t count = ::pread(fd_, found.data(), found.size(), static_cast<off_t>(offset));
+  if (count < 0) throw_errno(current_path(), "read");
+  if (static_cast<size_t>(count) != bytes.size() || !std::ranges::equal(found, bytes))
+    throw_other_run(current_path());
 }
 
 void ShardFile::write(size_t offset, std::span<const std::byte> bytes) const {

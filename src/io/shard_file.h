@@ -14,8 +14,10 @@ class ShardFile {
   /// Allocates the file at full size. UserError if the disk lacks the bytes.
   static ShardFile create(std::filesystem::path path, size_t file_bytes);
   /// Opens a shard of an interrupted run, whether it was already renamed or not. UserError if it is
-  /// missing or its size or header are not as planned.
-  static ShardFile reopen(std::filesystem::path path, size_t file_bytes, std::string_view header);
+  /// missing or its size is not as planned.
+  static ShardFile reopen(std::filesystem::path path, size_t file_bytes);
+  /// UserError if the file has other bytes at `offset`: it is not that of the interrupted run.
+  void expect(size_t offset, std::span<const std::byte> bytes) const;
   /// The name of an unfinished shard.
   static std::filesystem::path partial_path(const std::filesystem::path& path);
 

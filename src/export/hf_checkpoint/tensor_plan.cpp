@@ -1,6 +1,5 @@
 #include "export/hf_checkpoint/tensor_plan.h"
 
-#include <iterator>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -15,27 +14,54 @@ std::string_view parent_path(std::string_view path) {
   return dot == path.npos ? std::string_view() : path.substr(0, dot);
 }
 
+size_t bytes_of(const io::TensorSpec& tensor) {
+  size_t bytes = dtype_size(tensor.dtype);
+  for (const int64_t size : tensor.shape) bytes *= static_cast<size_t>(size);
+  return bytes;
+}
+
 /// Sorts tensors into units, which come in the order of their first tensor.
 class UnitSorter {
  public:
-  explicit UnitSorter(const ir::Module& root) {
-    for (const auto& [path, module] : ir::named_modules(root)) {
+  explicit UnitSorter(const ir::Model& model) {
+    for (const auto& [path, module] : ir::named_modules(*model.root)) {
       if (module->is_block) blocks_.insert(path);
     }
+    joins_ = blocks_.empty() && !model.has_graph();
   }
 
-  /// `module`: the module that the tensor belongs to.
+  /// `module`: the module that the tensor belongs to. Tensors of one module come one after another.
   void add(std::string_view module, io::TensorSpec tensor) {
     const std::string_view name = unit_of(module, tensor.name);
-    // Tensors of one module come one after another.
-    if (units_.empty() || units_[last_].unit != name) last_ = index_of(name);
+    if (joins_) {
+      begin_unless_small(name);
+      bytes_ += bytes_of(tensor);
+    } else if (units_.empty() || units_[last_].unit != name) {
+      last_ = index_of(name);
+    }
     units_[last_].tensors.push_back(std::move(tensor));
   }
 
-  bool has_blocks() const { return !blocks_.empty(); }
   std::vector<UnitTensors> take() { return std::move(units_); }
 
  private:
+  /// Each unit is synced to the disk: modules outside of blocks are joined to units that are large
+  /// enough, but not of so many tensors that resuming starts from nothing.
+  static constexpr size_t kSmallestUnit = size_t{64} << 20;
+  static constexpr size_t kMostTensors = 8192;
+
+  /// A unit has the name of its first module.
+  void begin_unless_small(std::string_view name) {
+    const bool is_full =
+        units_.empty() || bytes_ >= kSmallestUnit || units_[last_].tensors.size() >= kMostTensors;
+    if (is_full && module_ != name) {
+      last_ = units_.size();
+      units_.push_back({std::string(name), {}});
+      bytes_ = 0;
+    }
+    module_ = name;
+  }
+
   size_t index_of(std::string_view name) {
     const auto [place, added] = index_.emplace(name, units_.size());
     if (added) units_.push_back({std::string(name), {}});
@@ -53,43 +79,13 @@ class UnitSorter {
   }
 
   std::unordered_set<std::string> blocks_;
-  std::unordered_map<std::string, size_t> index_;
+  bool joins_;
+  std::unordered_map<std::string, size_t> index_;  // of units that are not joined
   std::vector<UnitTensors> units_;
-  size_t last_ = 0;  // that the latest tensor went to
+  size_t last_ = 0;   // that the latest tensor went to
+  size_t bytes_ = 0;  // of a joined unit
+  std::string module_;
 };
-
-/// Each unit is synced to the disk: those of models without blocks are made large enough, but not
-/// of so many tensors that resuming starts from nothing.
-constexpr size_t kSmallestUnit = size_t{64} << 20;
-constexpr size_t kMostTensors = 8192;
-
-size_t bytes_of(const std::vector<io::TensorSpec>& tensors) {
-  size_t bytes = 0;
-  for (const io::TensorSpec& tensor : tensors) {
-    size_t own = dtype_size(tensor.dtype);
-    for (const int64_t size : tensor.shape) own *= static_cast<size_t>(size);
-    bytes += own;
-  }
-  return bytes;
-}
-
-/// Small units joined with those that follow, under the name of the first.
-std::vector<UnitTensors> join_small(std::vector<UnitTensors> units) {
-  std::vector<UnitTensors> joined;
-  size_t bytes = 0;
-  for (UnitTensors& unit : units) {
-    const size_t own = bytes_of(unit.tensors);
-    if (joined.empty() || bytes >= kSmallestUnit || joined.back().tensors.size() >= kMostTensors) {
-      joined.push_back(std::move(unit));
-      bytes = own;
-      continue;
-    }
-    auto& tensors = joined.back().tensors;
-    std::move(unit.tensors.begin(), unit.tensors.end(), std::back_inserter(tensors));
-    bytes += own;
-  }
-  return joined;
-}
 
 }  // namespace
 
@@ -107,7 +103,7 @@ std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
   std::unordered_set<std::string_view> tied;
   for (const auto& [name, kept] : model.tied) tied.insert(name);
 
-  UnitSorter units(*model.root);
+  UnitSorter units(model);
   for (const auto& [name, parameter] : ir::named_parameters(*model.root)) {
     if (tied.contains(name)) continue;
     if (const auto whole = fused_of.find(name); whole != fused_of.end()) {
@@ -130,8 +126,7 @@ std::vector<UnitTensors> plan_unit_tensors(const ir::Model& model,
     for (const io::TensorSpec& tensor : cache.tensors())
       units.add(parent_path(tensor.name), tensor);
   }
-  const bool has_units = model.has_graph() || units.has_blocks();
-  return has_units ? units.take() : join_small(units.take());
+  return units.take();
 }
 
 }  // namespace lathe::exporting

@@ -27,17 +27,23 @@ struct Slice {
   size_t offset;
   at::ScalarType dtype;
   std::vector<int64_t> shape;
+
+  at::Tensor map() const { return map_tensor(file, offset, dtype, shape); }
 };
 
 StoredTensor stored_tensor(const io::TensorEntry& entry, size_t source) {
   const at::ScalarType dtype = ir::to_scalar_type(entry.dtype);
-  // Shared by the copies of the function, of which there are many.
+  // Shared by the functions and their copies, of which there are many.
   const auto slice =
       std::make_shared<const Slice>(Slice{entry.file, entry.offset, dtype, entry.shape});
-  const auto read = [slice](at::ScalarType wanted) {
-    return map_tensor(slice->file, slice->offset, slice->dtype, slice->shape).to(wanted);
-  };
-  return {entry.name, dtype, entry.shape, entry.file->path().filename().string(), read, {source}};
+  return {.name = entry.name,
+          .dtype = dtype,
+          .shape = entry.shape,
+          .file = entry.file->path().filename().string(),
+          .read = [slice](at::ScalarType wanted) { return slice->map().to(wanted); },
+          .sources = {source},
+          .stored = std::make_shared<ir::Parameter>(dtype, entry.shape,
+                                                    [slice] { return slice->map(); })};
 }
 
 TensorStore open_store(const fs::path& folder) {
@@ -45,7 +51,6 @@ TensorStore open_store(const fs::path& folder) {
   TensorStore store;
   for (const io::TensorEntry& entry : checkpoint.tensors()) {
     StoredTensor tensor = stored_tensor(entry, store.sources().size());
-    tensor.stored = make_parameter(tensor, tensor.dtype);
     store.add_source(entry.name, tensor.stored);
     store.add(std::move(tensor));
   }

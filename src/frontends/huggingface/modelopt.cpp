@@ -188,7 +188,9 @@ void decode_linears(const QuantizationConfig& config, TensorStore& store, at::Sc
   const bool mixed = config.quant_algo == kMixed;
   const LayerAlgo all{config.quant_algo, config.group_size};
   if (!mixed) algo_called(all.quant_algo, config);
-  for (const std::string& path : modules_with_scales(store)) {
+  const std::vector<std::string> modules = modules_with_scales(store);
+  source.linears.reserve(modules.size());
+  for (const std::string& path : modules) {
     if (is_excluded(config, path)) {
       problems.push_back(fmt::format("{} is in exclude_modules, but has a weight_scale", path));
       continue;

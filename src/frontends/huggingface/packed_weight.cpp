@@ -31,10 +31,10 @@ class LinearReader {
     const size_t before = problems_.size();
     weight_ = required("weight");
     scale_ = required("weight_scale");
-    const StoredTensor* scale_2 = expected("weight_scale_2", algo_.has_weight_scale_2);
-    const StoredTensor* input_scale = algo_.may_have_input_scale
-                                          ? find("input_scale")
-                                          : expected("input_scale", algo_.has_input_scale);
+    const auto scale_2 = expected("weight_scale_2", algo_.has_weight_scale_2);
+    const auto input_scale = algo_.may_have_input_scale
+                                 ? find("input_scale")
+                                 : expected("input_scale", algo_.has_input_scale);
     QuantizedLinear linear{.path = path_,
                            .quant_algo = std::string(algo_.name),
                            .weight_format = algo_.weight,
@@ -47,9 +47,9 @@ class LinearReader {
       fail(*input_scale, "is 0, expected above 0");
     if (weight_ != nullptr && scale_ != nullptr && check_weight()) check_scale(group_size, linear);
     if (weight_ != nullptr) linear.pre_quant_scale = pre_quant_scale();
-    linear.tensors = tensors_;
+    linear.tensors = std::move(tensors_);
     if (algo_.weight.scale == ScaleKind::kE4M3TwoLevel) linear.global_scale = global_scale_;
-    return problems_.size() == before ? std::optional(linear) : std::nullopt;
+    return problems_.size() == before ? std::optional(std::move(linear)) : std::nullopt;
   }
 
   PackedMatrix packed(const formats::Format& format) const {
@@ -57,7 +57,7 @@ class LinearReader {
             .packing = algo_.packing,
             .rows = rows_,
             .cols = cols_,
-            .codes = [weight = *weight_] { return weight.read(weight.dtype); },
+            .codes = [weight = weight_] { return weight->read(weight->dtype); },
             .scales = scales(format.scale)};
   }
 
@@ -68,14 +68,14 @@ class LinearReader {
  private:
   std::function<formats::Scales()> scales(ScaleKind kind) const {
     if (kind == ScaleKind::kFloat32) {
-      return [scale = *scale_, global = global_scale_] {
-        formats::Scales scales = read_float_scales(scale);
+      return [scale = scale_, global = global_scale_] {
+        formats::Scales scales = read_float_scales(*scale);
         scales.global_scale = global;
         return scales;
       };
     }
-    return [scale = *scale_, kind, global = global_scale_] {
-      const at::Tensor stored = scale.read(scale.dtype);
+    return [scale = scale_, kind, global = global_scale_] {
+      const at::Tensor stored = scale->read(scale->dtype);
       const auto* codes = static_cast<const uint8_t*>(stored.const_data_ptr());
       return formats::Scales{.kind = kind,
                              .values = {},
@@ -90,14 +90,14 @@ class LinearReader {
     problems_.push_back(fmt::format("{}: {} {}", tensor.file, tensor.name, what));
   }
 
-  const StoredTensor* find(const char* suffix) {
-    const StoredTensor* tensor = store_.find(name_of(suffix));
+  std::shared_ptr<const StoredTensor> find(const char* suffix) {
+    const auto tensor = store_.share(name_of(suffix));
     if (tensor != nullptr) tensors_.push_back(tensor->name);
     return tensor;
   }
 
-  const StoredTensor* required(const char* suffix) {
-    const StoredTensor* tensor = find(suffix);
+  std::shared_ptr<const StoredTensor> required(const char* suffix) {
+    const auto tensor = find(suffix);
     if (tensor == nullptr) {
       problems_.push_back(
           fmt::format("{} is missing, which {} needs", name_of(suffix), algo_.name));
@@ -105,7 +105,7 @@ class LinearReader {
     return tensor;
   }
 
-  const StoredTensor* expected(const char* suffix, bool needed) {
+  std::shared_ptr<const StoredTensor> expected(const char* suffix, bool needed) {
     if (needed) return required(suffix);
     const StoredTensor* tensor = store_.find(name_of(suffix));
     if (tensor != nullptr) fail(*tensor, fmt::format("is not a tensor of {}", algo_.name));
@@ -210,8 +210,8 @@ class LinearReader {
   const QuantAlgo& algo_;
   const TensorStore& store_;
   std::vector<std::string>& problems_;
-  const StoredTensor* weight_ = nullptr;
-  const StoredTensor* scale_ = nullptr;
+  std::shared_ptr<const StoredTensor> weight_;
+  std::shared_ptr<const StoredTensor> scale_;
   float global_scale_ = 1.0f;
   int64_t rows_ = 0;
   int64_t cols_ = 0;
@@ -263,11 +263,10 @@ std::optional<QuantizedLinear> decode_linear(const std::string& path, const Quan
   LinearReader reader(path, algo, store, problems);
   std::optional<QuantizedLinear> linear = reader.read(group_size);
   if (!linear) return linear;
-  PackedMatrix packed = reader.packed(linear->weight_format);
-  linear->scales = packed.scales;
-  const auto read = [packed = std::move(packed)](at::ScalarType wanted) {
-    return decode(packed, wanted);
-  };
+  // Shared by the copies of the function, of which there are many.
+  const auto packed = std::make_shared<const PackedMatrix>(reader.packed(linear->weight_format));
+  linear->scales = packed->scales;
+  const auto read = [packed](at::ScalarType wanted) { return decode(*packed, wanted); };
   store.replace(linear->tensors, {ir::join_path(path, "weight"),
                                   dtype,
                                   {reader.rows(), reader.cols()},

@@ -55,9 +55,8 @@ std::string import_path(const ordered_json& import, const Reader& reader,
 
 [[noreturn]] void throw_not_importable(const std::string& name, const std::string& where) {
   throw_user(
-      "{}: there is no recipe {} to import: Lathe's own are, and other files' entries must stand "
-      "in "
-      "the recipe itself",
+      "{}: there is no recipe {} to import: Lathe's own can be, and entries of other files must "
+      "stand in the recipe itself",
       where, name);
 }
 

@@ -21,8 +21,8 @@ TEST(CheckpointLayout, OneShardHasNoIndex) {
   EXPECT_EQ(file_names(layout), std::vector<std::string>{"model.safetensors"});
   EXPECT_EQ(layout.index_json(), "");
   EXPECT_EQ(layout.total_bytes, 7u);
-  EXPECT_EQ(layout.shards[0].file_bytes, layout.header(layout.shards[0]).size() + 7);
-  EXPECT_EQ(layout.header(layout.shards[0]).size() % 8, 0u);
+  EXPECT_EQ(layout.shards[0].file_bytes, layout.shards[0].header_bytes + 7);
+  EXPECT_EQ(layout.shards[0].header_bytes % 8, 0u);
 }
 
 TEST(CheckpointLayout, FillsShardsInOrder) {

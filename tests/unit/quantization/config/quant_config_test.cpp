@@ -133,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"quantize: {$import: presets/fp9}", "quantize: there is no recipe presets/fp9"},
         BadConfig{"quantize: {$import: units/kv_fp8}", "quantize: there is no recipe units/kv_fp8"},
         BadConfig{"quant_cfg: [{$import: mine/more}]",
-                  "quant_cfg[0]: there is no recipe mine/more to import: Lathe's own are"},
+                  "quant_cfg[0]: there is no recipe mine/more to import: Lathe's own can be"},
         BadConfig{"quant_cfg: fp8", "quant_cfg: expected a list of entries or an object"},
         BadConfig{"quant_cfg: [fp8]", "quant_cfg[0]: expected an object"},
         BadConfig{"quant_cfg: [{enable: false}]", "quant_cfg[0]: quantizer_name is missing"},
