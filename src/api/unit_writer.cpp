@@ -111,12 +111,13 @@ void UnitWriter::write(const exporting::ExportUnit& unit) {
   const quantization::Conversion& conversion = model_.quantization->conversion;
   for (const io::PlannedTensor& tensor : unit.tensors) {
     const std::string& name = tensor.name;
-    for (const size_t index : layers_in(name)) {
+    const std::vector<size_t>& layers = layers_in(name);
+    for (const size_t index : layers) {
       const quantization::QuantizedLayer& layer = conversion.layers[index];
       exporter_.write_quantized(layer.path, layer.parameter()->tensor(), layer_values(layer));
       layer.parameter()->release();
     }
-    if (!layers_in(name).empty()) continue;
+    if (!layers.empty()) continue;
     if (const auto* fused = exporter_.plan().find_fused(name)) {
       write_fused(*fused);
     } else if (const auto attention = attention_of_.find(name); attention != attention_of_.end()) {

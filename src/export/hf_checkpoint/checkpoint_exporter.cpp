@@ -77,7 +77,7 @@ struct CheckpointExporter::State {
   void start_fresh();
   void write(const std::string& name, std::span<const std::byte> bytes);
   std::vector<std::byte> float_bytes(const io::TensorSpec& tensor, std::span<const float> values,
-                                     bool reciprocal) const;
+                                     bool reciprocal, int64_t count = 1) const;
   void write_floats(const io::TensorSpec& tensor, std::span<const float> values,
                     bool reciprocal = false);
   void write_scales(const io::TensorSpec& tensor, size_t first_cell, const formats::Scales& scales);
@@ -129,11 +129,14 @@ void CheckpointExporter::State::write(const std::string& name, std::span<const s
 }
 
 /// Scales, or their reciprocals, in the dtype that is planned for them, which must hold scales
-/// exactly: packing used them.
+/// exactly: packing used them. One value stands for `count`: a weight with one scale, where each
+/// row has its own.
 std::vector<std::byte> CheckpointExporter::State::float_bytes(const io::TensorSpec& tensor,
                                                               std::span<const float> values,
-                                                              bool reciprocal) const {
+                                                              bool reciprocal,
+                                                              int64_t count) const {
   std::vector<float> stored(values.begin(), values.end());
+  if (stored.size() == 1 && count > 1) stored.assign(static_cast<size_t>(count), values[0]);
   for (float& value : stored) {
     check_internal(std::isfinite(value) && value > 0.0f, "{}: a scale of {}", tensor.name, value);
     if (reciprocal) value = 1.0f / value;
@@ -152,15 +155,8 @@ void CheckpointExporter::State::write_scales(const io::TensorSpec& tensor, size_
                                              const formats::Scales& scales) {
   const size_t offset = first_cell * dtype_size(tensor.dtype);
   if (scales.kind == formats::ScaleKind::kFloat32) {
-    const std::optional<int64_t> count = checked_numel(tensor.shape);
-    const bool repeated = scales.values.size() == 1 && count.value_or(1) > 1;
-    // A weight with one scale, where each row has its own.
-    std::vector<float> rows;
-    if (repeated) rows.assign(static_cast<size_t>(*count), scales.values[0]);
-    writer->write(
-        tensor.name, offset,
-        float_bytes(tensor, repeated ? std::span(std::as_const(rows)) : std::span(scales.values),
-                    false));
+    const int64_t count = checked_numel(tensor.shape).value_or(1);
+    writer->write(tensor.name, offset, float_bytes(tensor, scales.values, false, count));
   } else {
     writer->write(tensor.name, offset, bytes_of(scales.codes));
   }
@@ -216,11 +212,10 @@ void CheckpointExporter::State::write_codes(const PlannedLayer& layer, const at:
     if (part.part == LayerPart::kWeight) write_piece(specs[i], layer, part, codes);
     if (part.part != LayerPart::kWeightScale) continue;
     const bool floats = used.kind == formats::ScaleKind::kFloat32;
-    std::vector<float> values = used.values;
-    if (floats && part.shape == PartShape::kRows && values.size() == 1)
-      values.assign(static_cast<size_t>(layer.rows), values[0]);
+    const int64_t count = part.shape == PartShape::kRows ? layer.rows : 1;
     const std::vector<std::byte> stored =
-        floats ? float_bytes(specs[i], values, part.reciprocal) : std::vector<std::byte>();
+        floats ? float_bytes(specs[i], used.values, part.reciprocal, count)
+               : std::vector<std::byte>();
     write_piece(specs[i], layer, part, floats ? std::span(stored) : bytes_of(used.codes));
   }
 }

@@ -105,7 +105,13 @@ constexpr std::string_view kBiasText =
     "of experts with biases in one tensor (gpt-oss) it reads MXFP4 weights alone: use --format "
     "mxfp4_mlp_wo with --dialect mxfp4, or leave the experts out";
 
+constexpr std::string_view kWholeText = "of experts in one tensor it reads FP8 and NVFP4";
+
 bool is_apart(const Case& c) { return c.is_fused() && !c.layer.is_fused(); }
+
+bool is_unread_whole(const Case& c) {
+  return c.is_fused() && c.dialect == kModelopt && !c.is("FP8") && !c.is("NVFP4");
+}
 
 constexpr std::array kRules = {
     Rule{kVllmSglang, &is_apart, kApartText},
@@ -121,16 +127,8 @@ constexpr std::array kRules = {
          [](const Case& c) { return c.biased_experts && !c.is_fused() && c.dialect == kModelopt; },
          "beside experts with biases in one tensor (gpt-oss) it reads nothing else quantized: use "
          "--format nvfp4_experts_only"},
-    Rule{kVllmSglang,
-         [](const Case& c) {
-           return c.is_fused() && c.dialect == kModelopt && !c.is("FP8") && !c.is("NVFP4");
-         },
-         "of experts in one tensor it reads FP8 and NVFP4"},
-    Rule{kTrtllm,
-         [](const Case& c) {
-           return c.is_fused() && c.dialect == kModelopt && !c.is("FP8") && !c.is("NVFP4");
-         },
-         "of experts in one tensor it reads FP8 and NVFP4"},
+    Rule{kVllmSglang, &is_unread_whole, kWholeText},
+    Rule{kTrtllm, &is_unread_whole, kWholeText},
     Rule{kVllmSglang,
          [](const Case& c) {
            return c.is("pack-quantized") && c.block().cols > 0 &&
